@@ -1,0 +1,299 @@
+"""The adversarial game without its mathematics: who plays, when, and how a step is taken."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from copy import deepcopy
+from inspect import signature
+from typing import Any, Literal, NamedTuple
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Adam, Optimizer
+from typing_extensions import Self
+
+from lit_gans.description import describe
+from lit_gans.divergence import DivergenceGuard
+from lit_gans.ema import ema_decay, update_ema
+from lit_gans.losses import AdversarialLoss
+from lit_gans.randomness import keyed_generator, keyed_seed
+from lit_gans.resume import rewind_to_batch_boundary
+from lit_gans.schedules import Schedule, value_at
+from lit_gans.strategy import prepare_strategy
+
+Terms = dict[str, Tensor]
+Player = Literal["generator", "discriminator"]
+
+
+class Phase(NamedTuple):
+    """One turn of one player: what it minimises, and on which batches.
+
+    Attributes:
+        player: Whose parameters move.
+        objective: From a batch to named terms, whose sum is minimised.
+        every: On every how-many-th batch, or a function of the number of batches before this one.
+    """
+
+    player: Player
+    objective: Callable[[Any], Terms]
+    every: int | Callable[[int], bool] = 1
+
+    def due(self, turn: int) -> bool:
+        """Whether this phase is played on batch `turn` (counted from 0)."""
+        return self.every(turn) if callable(self.every) else turn % self.every == 0
+
+
+class AdversarialModule(L.LightningModule):
+    """Two players share each batch; every phase lets one of them minimise one objective.
+
+    A variant writes `discriminator_loss` and `generator_loss`. Each returns named terms: their sum is minimised, and
+    each term is logged as `player/term`. A step is a batch, whoever plays: so count `trainer.global_step`, `max_steps`,
+    `val_check_interval` and the rows of the logs. What should survive a change of the batch size is counted in real
+    images seen by all devices together (`images_seen`; `kimg` in the logs is thousands of them).
+
+    Args:
+        generator: Network that makes images.
+        discriminator: Network that judges them, by logits.
+        optimizer: Adam, SGD or RMSprop, or any other class of torch.optim; takes what it knows of the next arguments.
+        generator_lr: Learning rate of the generator, constant or as a schedule.
+        discriminator_lr: Learning rate of the discriminator, constant or as a schedule.
+        betas: Decay of the moments, for optimizers of the Adam family.
+        momentum: For SGD and RMSprop.
+        weight_decay: For all optimizers.
+        n_critic: Batches on which the discriminator plays for each one on which the generator plays too.
+        micro_batches: Pieces into which a batch is cut to save memory; gradients are accumulated over them.
+        generator_clip: Largest norm of the generator's gradient; None for no bound.
+        discriminator_clip: Likewise for the discriminator.
+        ema_half_life: Images after which the averaged generator has forgotten half of its past.
+        ema_ramp: The half-life is at most this share of the images seen so far; None for no such bound.
+    """
+
+    def __init__(
+        self,
+        *,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        optimizer: type[Optimizer] = Adam,
+        generator_lr: float | Schedule = 2e-4,
+        discriminator_lr: float | Schedule = 2e-4,
+        betas: tuple[float, float] = (0.5, 0.999),
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        n_critic: int = 1,
+        micro_batches: int = 1,
+        generator_clip: float | None = None,
+        discriminator_clip: float | None = None,
+        ema_half_life: float = 10_000,
+        ema_ramp: float | None = 0.05,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(self._description["init_args"])
+        self.automatic_optimization = False
+        self.generator, self.discriminator = generator, discriminator
+        self.ema = deepcopy(generator).eval().requires_grad_(False)
+        self.optimizer, self.betas, self.momentum, self.weight_decay = optimizer, tuple(betas), momentum, weight_decay
+        self.learning_rates = {"generator": generator_lr, "discriminator": discriminator_lr}
+        self.clips = {"generator": generator_clip, "discriminator": discriminator_clip}
+        self.n_critic, self.micro_batches = n_critic, micro_batches
+        self.ema_half_life, self.ema_ramp = ema_half_life, ema_ramp
+        self.seed = torch.initial_seed()
+        self.turn = self.images_seen = 0
+        self._phase = ""
+        self._piece: tuple[int, int, int] | None = None
+        self._row: dict[str, list[Tensor]] = {}
+        self.divergence = DivergenceGuard()
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Notes the arguments of whichever variant is built, so that its checkpoints can rebuild it."""
+        module = super().__new__(cls)
+        object.__setattr__(module, "_description", describe(cls, kwargs))
+        return module
+
+    # -- the mathematics: each variant writes its own ------------------------------------------------------------------
+
+    def discriminator_loss(self, batch: Any) -> Terms:
+        """The terms that the discriminator minimises."""
+        raise NotImplementedError
+
+    def generator_loss(self, batch: Any) -> Terms:
+        """The terms that the generator minimises."""
+        raise NotImplementedError
+
+    def phases(self) -> list[Phase]:
+        """Who plays, in which order: the discriminator on every batch, then the generator on every `n_critic`-th."""
+        return [
+            Phase("discriminator", self.discriminator_loss),
+            Phase("generator", self.generator_loss, every=self.n_critic),
+        ]
+
+    # -- the mechanics: written once -----------------------------------------------------------------------------------
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        """One batch: every phase that is due, then the averaged generator and the clock."""
+        images = len(batch[0]) * self.trainer.world_size
+        # Dropout and whatever else asks the global engine: a function of (seed, batch, device), as after any resume.
+        torch.manual_seed(keyed_seed(self.seed, "step", self.turn, self.global_rank))
+        for phase in self.phases():
+            if phase.due(self.turn):
+                self.play(phase, batch)
+        self.average_buffers()
+        self.images_seen += images
+        update_ema(self.ema, self.generator, ema_decay(images, self.ema_half_life, self.images_seen, self.ema_ramp))
+        self.turn += 1
+        self.count_one_step()
+        self.log_row()
+
+    def play(self, phase: Phase, batch: Any) -> None:
+        """Lets one player minimise its objective; only its own parameters receive gradient."""
+        player, size = phase.player, len(batch[0])
+        optimizer = dict(zip(("generator", "discriminator"), self.optimizers(), strict=True))[player]
+        for group in optimizer.param_groups:
+            group["lr"] = value_at(self.learning_rates[player], self.images_seen / 1000)
+        self._phase = phase.objective.__name__
+        with self.toggled_optimizer(optimizer):
+            optimizer.zero_grad(set_to_none=True)
+            start = 0
+            for piece in zip(*(field.chunk(min(self.micro_batches, size)) for field in batch), strict=True):
+                stop = start + len(piece[0])
+                self._piece = (start, stop, size)
+                with nullcontext() if stop == size else self.without_gradient_sync():
+                    terms = phase.objective(type(batch)(*piece))
+                    self.manual_backward(sum(terms.values()) * ((stop - start) / size))
+                for name, term in terms.items():
+                    self.note(f"{player}/{name}", term)
+                self.divergence.watch(player, terms.values(), self.turn)
+                start = stop
+            optimizer.step()
+        self._phase, self._piece = "", None
+
+    def without_gradient_sync(self) -> Any:
+        """Under DDP, gradients of all micro-batches but the last stay on their device."""
+        no_sync = getattr(self.trainer.strategy.model, "no_sync", nullcontext)
+        return no_sync()
+
+    def draw(self, sampler: Callable[..., Tensor], purpose: str, *shape: int) -> Tensor:
+        """Random numbers for the images at hand, a function of (seed, images seen, phase, purpose).
+
+        Drawn for the whole batch of all devices, of which this device and micro-batch take their part; so the game does
+        not depend on how a batch is cut, nor on a resume.
+
+        Args:
+            sampler: torch.randn, torch.rand or alike: `sampler(*shape, generator=...)`.
+            purpose: What the numbers are for; numbers for unlike purposes are independent.
+            shape: Of the result; the first dimension is that of the batch at hand, or a multiple of it.
+        """
+        start, stop, size = self._piece or (0, shape[0], shape[0])
+        world, rank = (self.trainer.world_size, self.trainer.global_rank) if self._trainer else (1, 0)
+        per_image = shape[0] // (stop - start)
+        generator = keyed_generator(self.seed, self.images_seen, self._phase, purpose)
+        numbers = sampler(size * world * per_image, *shape[1:], generator=generator)
+        first = (rank * size + start) * per_image
+        return numbers[first : first + shape[0]].to(self.device, non_blocking=True)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clips, and notes the gradient's norm; gradients are unscaled here whatever the precision."""
+        player = "generator" if optimizer is self.trainer.optimizers[0] else "discriminator"
+        if self.clips[player] is None and not self.row_due:
+            return
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        self.note(f"{player}/gradient_norm", norm)
+        if self.clips[player] is not None:
+            clip_grads_with_norm_(parameters, self.clips[player], norm)
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        """One optimizer for each player, the generator's first."""
+        settings = {"betas": self.betas, "momentum": self.momentum, "weight_decay": self.weight_decay}
+        known = {key: value for key, value in settings.items() if key in signature(self.optimizer).parameters}
+        return [
+            self.optimizer(getattr(self, player).parameters(), lr=value_at(lr, 0.0), **known)
+            for player, lr in self.learning_rates.items()
+        ]
+
+    def average_buffers(self) -> None:
+        """Under DDP, batch-norm statistics drift apart; all devices go on with their mean."""
+        if self.trainer.world_size == 1:
+            return
+        buffers = [*self.generator.buffers(), *self.discriminator.buffers()]
+        buffers = [buffer for buffer in buffers if buffer.is_floating_point()]
+        if buffers:
+            flat = torch.cat([buffer.flatten() for buffer in buffers])
+            flat = self.trainer.strategy.reduce(flat, reduce_op="mean")
+            for buffer, mean in zip(buffers, flat.split([buffer.numel() for buffer in buffers]), strict=True):
+                buffer.copy_(mean.view_as(buffer))
+
+    def count_one_step(self) -> None:
+        """Counts this batch once, however many optimizers moved (Lightning counts each of them, #17958)."""
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        for counter in (progress.total, progress.current):
+            counter.ready = counter.completed = self.turn
+
+    # -- what is logged ------------------------------------------------------------------------------------------------
+
+    @property
+    def row_due(self) -> bool:
+        """Whether the loggers get a row after this batch; nothing is computed for them otherwise."""
+        every = self._trainer.log_every_n_steps if self._trainer else 0
+        return bool(every) and (self.turn + 1) % every == 0
+
+    def note(self, name: str, value: Tensor) -> None:
+        """Puts a scalar into the row of this batch, if there is to be one; values of micro-batches are averaged."""
+        if self.row_due:
+            self._row.setdefault(name, []).append(value.detach())
+
+    def note_decisions(self, loss: AdversarialLoss, real_logits: Tensor, fake_logits: Tensor) -> None:
+        """Puts the discriminator's mean verdicts and its accuracy into the row."""
+        if self.row_due:
+            for name, value in loss.decisions(real_logits.detach(), fake_logits.detach()).items():
+                self.note(f"discriminator/{name}", value)
+
+    def log_row(self) -> None:
+        """Hands the row of this batch to the loggers, averaged over devices."""
+        row, self._row = self._row, {}
+        if not row:
+            return
+        self.divergence.check(self.all_gather)
+        values = torch.stack([torch.stack(parts).float().mean() for parts in row.values()])
+        values = self.all_gather(values).view(-1, len(row)).mean(0)
+        shown = {"generator/adversarial", "discriminator/adversarial"}
+        for name, value in zip(row, values, strict=True):
+            self.log(name, value, prog_bar=name in shown)
+        self.log_clock()
+
+    def log_clock(self) -> None:
+        """Every row carries the same clock: images in thousands, and the step as the loggers' own axis."""
+        self.log("kimg", self.images_seen / 1000, prog_bar=True)
+        self.log("step", float(self.turn))
+
+    # -- what Lightning asks -------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Makes the Trainer's strategy fit for two players."""
+        prepare_strategy(self.trainer.strategy)
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets the mode of both players; the averaged generator always stays in eval mode."""
+        super().train(mode)
+        self.ema.eval()
+        return self
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Lets Lightning's own count of rows, which a resume can shift, follow the clock."""
+        self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.turn
+
+    def on_validation_epoch_end(self) -> None:
+        """Gives the rows of metrics the same clock as those of training."""
+        if not self.trainer.sanity_checking:
+            self.log_clock()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the clock and how to rebuild the module; what is saved is the state between two batches."""
+        checkpoint["class_path"] = self._description["class_path"]
+        checkpoint["clock"] = {"seed": self.seed, "turn": self.turn, "images_seen": self.images_seen}
+        rewind_to_batch_boundary(checkpoint["loops"]["fit_loop"], self.turn, self.trainer.num_training_batches)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restores the clock."""
+        clock = checkpoint["clock"]
+        self.seed, self.turn, self.images_seen = clock["seed"], clock["turn"], clock["images_seen"]

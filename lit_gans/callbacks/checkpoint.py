@@ -1,0 +1,100 @@
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from lit_gans.errors import UserError
+
+
+class Checkpoint(Callback):
+    """Writes `last.ckpt`, from which a killed run continues exactly, and `best.ckpt` by a metric.
+
+    Both are written between two batches, when the rows and the validation of the batch before are complete: by time,
+    by batches where asked, after each validation, at the end, and when the process is told to terminate.
+
+    Args:
+        every_n_seconds: Longest time without a checkpoint, in seconds of wall clock.
+        every_n_train_steps: Also after each such number of batches; None for by time only.
+        monitor: Metric that says which checkpoint is best.
+        mode: Whether a smaller or a larger value is better.
+    """
+
+    def __init__(
+        self,
+        *,
+        every_n_seconds: float = 60.0,
+        every_n_train_steps: int | None = None,
+        monitor: str = "val/fid",
+        mode: Literal["min", "max"] = "min",
+    ) -> None:
+        self.every_n_seconds, self.every_n_train_steps = every_n_seconds, every_n_train_steps
+        self.monitor, self.sign = monitor, 1 if mode == "min" else -1
+        self.best = float("inf")
+        self.due = self.best_due = False
+        self.written_at = time.monotonic()
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Starts the clock."""
+        self.written_at = time.monotonic()
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Makes a checkpoint due, and the best one too if the metric improved."""
+        if trainer.sanity_checking or not trainer.fit_loop.epoch_loop.val_loop._has_run:
+            return
+        self.due = True
+        value = trainer.callback_metrics.get(self.monitor)
+        if value is not None and self.sign * value.item() < self.best:
+            self.best = self.sign * value.item()
+            self.best_due = True
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Writes what is due, before the next batch begins."""
+        steps = self.every_n_train_steps
+        by_steps = steps is not None and trainer.global_step > 0 and trainer.global_step % steps == 0
+        by_time = time.monotonic() - self.written_at >= self.every_n_seconds
+        if trainer.strategy.reduce_boolean_decision(self.due or by_steps or by_time, all=False):
+            self.write(trainer, pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Writes the final state."""
+        self.write(trainer, pl_module)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Writes when told to terminate, which Lightning obeys between two batches."""
+        if isinstance(exception, SIGTERMException):
+            self.write(trainer, pl_module)
+
+    def write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Writes `last.ckpt`, and `best.ckpt` if it is due.
+
+        Raises:
+            UserError: weights are not finite; the checkpoints before stay.
+        """
+        pl_module.divergence.check(pl_module.all_gather)
+        finite = torch.stack([parameter.isfinite().all() for parameter in pl_module.parameters()]).all()
+        if not trainer.strategy.reduce_boolean_decision(bool(finite), all=True):
+            raise UserError(
+                f"weights are not finite after step {trainer.global_step} ({pl_module.images_seen / 1000:.3f} kimg); "
+                "checkpoints keep the last good ones: try a smaller learning rate or gradient clipping"
+            )
+        folder = Path(trainer.default_root_dir) / "checkpoints"
+        if self.best_due:
+            self.best_due = False
+            trainer.save_checkpoint(folder / "best.ckpt", weights_only=False)
+        self.due = False
+        trainer.save_checkpoint(folder / "last.ckpt", weights_only=False)
+        self.written_at = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value so far."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores the best value so far."""
+        self.best = state_dict["best"]

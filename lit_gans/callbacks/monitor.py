@@ -1,0 +1,91 @@
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_only
+
+from lit_gans.files import replacing
+
+
+class Throughput(Callback):
+    """Adds `speed/images_per_second` to each row: real images of all devices, validation and checkpoints left out."""
+
+    def __init__(self) -> None:
+        self.images, self.seconds, self.began = 0, 0.0, 0.0
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Starts the watch."""
+        self.began, self.images_before = time.perf_counter(), pl_module.images_seen
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Stops it, and logs the mean since the row before."""
+        self.seconds += time.perf_counter() - self.began
+        self.images += pl_module.images_seen - self.images_before
+        if pl_module.turn % trainer.log_every_n_steps == 0:
+            pl_module.log("speed/images_per_second", self.images / self.seconds)
+            self.images, self.seconds = 0, 0.0
+
+
+class Curves(Callback):
+    """Draws `curves.png` from `metrics.csv` at each validation and at the end: losses, verdicts, accuracies, metrics."""
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draws."""
+        if not trainer.sanity_checking and trainer.state.fn == "fit":
+            self.draw(Path(trainer.default_root_dir))
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draws the last time."""
+        self.draw(Path(trainer.default_root_dir))
+
+    @rank_zero_only
+    def draw(self, run_dir: Path) -> None:
+        """Reads the rows and writes the picture."""
+        path = run_dir / "metrics.csv"
+        if path.exists():
+            with open(path, newline="") as file:
+                rows = list(csv.DictReader(file))
+            with replacing(run_dir / "curves.png") as temporary:
+                draw_curves(rows, temporary)
+
+
+PANELS = {
+    "losses": ("generator/adversarial", "discriminator/adversarial"),
+    "discriminator's mean verdict": ("discriminator/real_score", "discriminator/fake_score"),
+    "discriminator's accuracy": (
+        "discriminator/real_accuracy",
+        "discriminator/fake_accuracy",
+        "discriminator/ranking_accuracy",
+    ),
+    "gradient norms": ("generator/gradient_norm", "discriminator/gradient_norm"),
+    "FID (less is better)": ("val/fid",),
+    "Inception Score (more is better)": ("val/is",),
+}
+"""Title of each panel, and the columns drawn in it."""
+
+
+def draw_curves(rows: list[dict[str, str]], path: Path) -> None:
+    """Draws rows of `metrics.csv` over kimg; panels without any value are left out."""
+    from matplotlib.figure import Figure  # half a second that only a run which draws should pay
+
+    panels = {title: [name for name in names if any(row.get(name) for row in rows)] for title, names in PANELS.items()}
+    panels = {title: names for title, names in panels.items() if names}
+    height = -(-len(panels) // 2)
+    figure = Figure(figsize=(11, 3.2 * max(height, 1)), layout="constrained")
+    for index, (title, names) in enumerate(panels.items(), start=1):
+        axes = figure.add_subplot(height, 2, index)
+        for name in names:
+            points = [(float(row["kimg"]), float(row[name])) for row in rows if row.get(name)]
+            axes.plot(*zip(*points, strict=True), label=name, marker="o" if len(points) < 40 else None, markersize=3)
+        axes.set_title(title)
+        axes.set_xlabel("kimg (thousand real images seen)")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small")
+    figure.savefig(path, dpi=110, format="png")

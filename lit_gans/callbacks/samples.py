@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
+from torchvision.utils import make_grid, save_image
+
+from lit_gans.files import replacing
+from lit_gans.randomness import keyed_generator
+
+TILE = 64
+"""Smaller images are enlarged to about this many pixels, so that a grid can be looked at."""
+
+
+def image_grid(images: Tensor, columns: int) -> Tensor:
+    """Images (N, C, H, W) in [-1, 1] as one picture (C, H', W') in [0, 1]; small ones are enlarged without blur."""
+    scale = max(1, round(TILE / images.shape[-1]))
+    images = images.float().cpu().clamp(-1, 1).add(1).div(2)
+    images = images.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
+    return make_grid(images, nrow=columns, padding=2, pad_value=1.0)
+
+
+class SampleGrid(Callback):
+    """Pictures of the averaged generator on the same latents over time: at the start, each validation and the end.
+
+    They go to `samples/` in the run directory and to every logger that takes images. With labels, each row of the grid
+    shows one class.
+
+    Args:
+        rows: Rows of the grid; with labels, at most the number of classes.
+        columns: Images in a row.
+    """
+
+    def __init__(self, *, rows: int = 8, columns: int = 8) -> None:
+        self.rows, self.columns = rows, columns
+        self.drawn_at = -1
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draws the untrained generator."""
+        if pl_module.images_seen == 0:
+            self.draw(trainer, pl_module)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draws at each validation."""
+        if trainer.training or trainer.validating and not trainer.sanity_checking and trainer.state.fn == "fit":
+            self.draw(trainer, pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draws the last state."""
+        self.draw(trainer, pl_module)
+
+    @rank_zero_only
+    def draw(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Writes the grid of this moment, once."""
+        if self.drawn_at == pl_module.images_seen:
+            return
+        self.drawn_at = pl_module.images_seen
+        rows = min(self.rows, pl_module.num_classes) if pl_module.num_classes else self.rows
+        labels = torch.arange(rows).repeat_interleave(self.columns) if pl_module.num_classes else None
+        images = pl_module.sample(rows * self.columns, labels, keyed_generator(pl_module.seed, "grid"))
+        grid = image_grid(images, self.columns)
+        kimg = pl_module.images_seen / 1000
+        path = Path(trainer.default_root_dir) / "samples" / f"kimg-{kimg:010.3f}.png"
+        with replacing(path) as temporary:
+            save_image(grid, temporary, format="png")
+        for logger in trainer.loggers:
+            if hasattr(logger, "log_picture"):
+                logger.log_picture("samples", grid, path, step=pl_module.turn, kimg=kimg)

@@ -1,0 +1,66 @@
+"""How a module is written down in plain numbers and strings, and built again without running code from a file."""
+
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from inspect import isclass, signature
+from typing import Any
+
+from torch import nn
+
+from lit_gans.errors import UserError
+
+TRUSTED = ("lit_gans.", "torch.optim.")
+
+
+def class_path(cls: type) -> str:
+    """The import path of a class."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def describe(value: Any, arguments: dict[str, Any] | None = None) -> Any:
+    """Turns an argument into numbers, strings, lists and dicts, in the notation of the configs.
+
+    A class becomes `{class_path}`; a class with arguments, an instance of one of ours (whose attributes have the names
+    of its arguments) or a partial becomes `{class_path, init_args}`.
+    """
+    if arguments is not None:
+        return {"class_path": class_path(value), "init_args": {key: describe(arg) for key, arg in arguments.items()}}
+    if isclass(value):
+        return {"class_path": class_path(value)}
+    if isinstance(value, partial):  # jsonargparse hands over partial(instantiate, ..., class, **arguments)
+        return describe(value.args[-1] if value.args else value.func, value.keywords)
+    if isinstance(value, (list, tuple)):
+        return [describe(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    names = [name for name in signature(type(value)).parameters if hasattr(value, name)]
+    return describe(type(value), {name: getattr(value, name) for name in names})
+
+
+def rebuild(description: Any, find_class: Callable[[str], type]) -> Any:
+    """The inverse of `describe`: networks come back as factories, everything else as it was."""
+    if isinstance(description, list):
+        return [rebuild(item, find_class) for item in description]
+    if not isinstance(description, dict):
+        return description
+    cls = find_class(description["class_path"])
+    if "init_args" not in description:
+        return cls
+    arguments = {key: rebuild(value, find_class) for key, value in description["init_args"].items()}
+    return partial(cls, **arguments) if issubclass(cls, nn.Module) else cls(**arguments)
+
+
+def find_trusted_class(path: str) -> type:
+    """The class at an import path of this project or of torch.optim; a file can name no other.
+
+    Raises:
+        UserError: the path leads elsewhere, or to nothing.
+    """
+    if not path.startswith(TRUSTED):
+        raise UserError(f"the file names the class {path}, which is not of this project: pass it in Python instead")
+    module, _, name = path.rpartition(".")
+    found = getattr(import_module(module), name, None)
+    if not isclass(found) or not class_path(found).startswith(TRUSTED):
+        raise UserError(f"the file names the class {path}, which this version does not have")
+    return found

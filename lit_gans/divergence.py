@@ -1,0 +1,39 @@
+"""Notices a loss that is NaN or infinite, at no cost in synchronisation."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from lit_gans.errors import UserError
+
+
+class DivergenceGuard:
+    """Remembers, on the device, the first batch at which each player's loss was not finite."""
+
+    def __init__(self) -> None:
+        self.first: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def watch(self, player: str, terms: Iterable[Tensor], turn: int) -> None:
+        """Looks at the terms (scalars) of one turn."""
+        finite = torch.stack([term.detach() for term in terms]).isfinite().all()
+        found = torch.where(finite, torch.inf, float(turn))
+        self.first[player] = torch.minimum(self.first[player], found) if player in self.first else found
+
+    def check(self, gather: Callable[[Tensor], Tensor]) -> None:
+        """Reads what was remembered, on all devices.
+
+        Args:
+            gather: Collects a scalar from all devices.
+
+        Raises:
+            UserError: a loss was not finite; names player and step.
+        """
+        for player, first in self.first.items():
+            turn = gather(first).min().item()
+            if turn < torch.inf:
+                raise UserError(
+                    f"the loss of the {player} is not finite at step {int(turn) + 1}; checkpoints keep the last good "
+                    "weights: try a smaller learning rate, gradient clipping, or bf16-mixed or 32 as precision"
+                )

@@ -1,0 +1,70 @@
+"""From a run or a checkpoint to a model that draws images, without the data and the config that made it."""
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from lit_gans.base import AdversarialModule
+from lit_gans.description import find_trusted_class, rebuild
+from lit_gans.errors import UserError
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """The checkpoint meant by a path: the file itself, or the best (else the last) one of a run directory.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = Path(path)
+    folder = path / "checkpoints"
+    for candidate in (path, folder / "best.ckpt", folder / "last.ckpt"):
+        if candidate.is_file():
+            return candidate
+    raise UserError(f"no checkpoint at {path}: give a .ckpt file or a run directory that has checkpoints/last.ckpt")
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """The content of a checkpoint file, on the CPU; nothing in the file is executed.
+
+    Raises:
+        UserError: the file is damaged, or is no checkpoint of this project.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, UnpicklingError) as error:
+        raise UserError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    if not isinstance(checkpoint, dict) or not {"class_path", "hyper_parameters", "clock"} <= checkpoint.keys():
+        raise UserError(f"{path} is not a checkpoint of Lit-GANs")
+    return checkpoint
+
+
+def load(
+    run_or_checkpoint: str | Path, *, cls: type[AdversarialModule] | None = None, **arguments: Any
+) -> AdversarialModule:
+    """Rebuilds a trained model, in eval mode on the CPU.
+
+    Args:
+        run_or_checkpoint: A run directory (its best checkpoint, else its last one) or a checkpoint file.
+        cls: Class of the model, needed only where it is not one of this project.
+        arguments: Replace constructor arguments of the checkpoint, such as `generator=MyNetwork`.
+
+    Raises:
+        UserError: there is no such checkpoint, it is damaged, or it names classes that are not of this project.
+    """
+    path = find_checkpoint(run_or_checkpoint)
+    checkpoint = read_checkpoint(path)
+    saved = {key: value for key, value in checkpoint["hyper_parameters"].items() if key not in arguments}
+    cls = cls or find_trusted_class(checkpoint["class_path"])
+    if not issubclass(cls, AdversarialModule):
+        raise UserError(f"{path} names {checkpoint['class_path']}, which is not a model")
+    model = cls(**{key: rebuild(value, find_trusted_class) for key, value in saved.items()}, **arguments)
+    try:
+        model.load_state_dict(checkpoint["state_dict"])
+    except RuntimeError as error:
+        raise UserError(
+            f"the weights in {path} do not fit {cls.__name__}: {str(error).splitlines()[1].strip()}"
+        ) from error
+    model.on_load_checkpoint(checkpoint)
+    return model.eval()

@@ -1,0 +1,154 @@
+"""Where the rows of a run go: a CSV file that survives a resume, W&B (offline unless asked) and TensorBoard."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import wandb
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers.logger import rank_zero_experiment
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
+
+from lit_gans.files import replacing
+
+
+def shortest(value: float) -> str:
+    """The shortest text from which the number can be read back exactly; most were float32."""
+    return str(np.float32(value)) if np.float32(value) == value else repr(value)
+
+
+class CSVRows(Logger):
+    """One file `metrics.csv`: a line for each logged row, a column for each name; read and continued after a resume.
+
+    Rows that an interrupted run wrote after its last checkpoint are cut when the continued run comes to the same step,
+    so that the file has each step once. A column that appears later is added to all lines.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self.columns: list[str] = []
+        self.continued = False
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.stem
+
+    @property
+    def version(self) -> str:
+        """The name of the run directory."""
+        return self.path.parent.name
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the run directory has the whole config."""
+
+    def rows(self) -> list[dict[str, str]]:
+        """The rows of the file; a last line that was cut off in writing is left out."""
+        if not self.path.exists():
+            return []
+        text = self.path.read_text()
+        return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Appends one line."""
+        row = {"step": step} | {key: shortest(value) for key, value in metrics.items() if key != "epoch"}
+        before = None
+        if not self.continued:
+            before = [old for old in self.rows() if int(old["step"]) < row["step"]]
+            self.columns = list(before[0]) if before else []
+            self.continued = True
+        new = [key for key in row if key not in self.columns]
+        if new or before is not None:
+            before = self.rows() if before is None else before
+            self.columns += new
+            with replacing(self.path) as temporary, open(temporary, "w", newline="") as file:
+                writer = csv.DictWriter(file, self.columns, restval="")
+                writer.writeheader()
+                writer.writerows([*before, row])
+        else:
+            with open(self.path, "a", newline="") as file:
+                csv.DictWriter(file, self.columns, restval="").writerow(row)
+
+
+class WandbRun(WandbLogger):
+    """W&B with one axis, kimg, for numbers and pictures; offline unless asked, the same run after a resume.
+
+    Args:
+        run_dir: The run directory; its name is the run's name and id.
+        config: Shown and filtered by in W&B.
+        online: Whether to talk to the server.
+        settings: Further arguments of `wandb.init`, such as project, group, job_type and tags.
+    """
+
+    def __init__(
+        self, run_dir: str | Path, *, config: Mapping[str, Any], online: bool = False, **settings: Any
+    ) -> None:
+        run_dir = Path(run_dir)
+        super().__init__(name=run_dir.name, id=run_dir.name, save_dir=run_dir, offline=not online)
+        self._settings = {
+            "id": run_dir.name,
+            "name": run_dir.name,
+            "dir": str(run_dir),
+            "resume": "allow",
+            "mode": "online" if online else "offline",
+            "config": dict(config),
+            **settings,
+        }
+        self._known: set[str] = set()
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> wandb.Run:
+        """The run; opened when first asked for."""
+        if self._experiment is None:
+            self._experiment = wandb.init(**self._settings)
+            self._experiment.define_metric("kimg")
+        return self._experiment
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: W&B has the whole config from the start."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Logs one row, over kimg. Names are declared one by one, since overlapping patterns resolve at random."""
+        for name in metrics.keys() - self._known - {"kimg"}:
+            self.experiment.define_metric(name, step_metric="kimg")
+            self._known.add(name)
+        self.experiment.log({**metrics, "step": step})
+
+    @rank_zero_only
+    def log_picture(self, name: str, picture: Tensor, path: Path, *, step: int, kimg: float) -> None:
+        """Logs the picture that was written to `path`."""
+        image = wandb.Image(str(path), caption=f"{kimg:.3f} kimg")
+        self.experiment.log({name: image, "kimg": kimg, "step": step})
+
+
+class TensorBoardRun(TensorBoardLogger):
+    """TensorBoard's event files in `tensorboard/` of the run directory.
+
+    Args:
+        run_dir: The run directory.
+    """
+
+    def __init__(self, run_dir: str | Path) -> None:
+        super().__init__(run_dir, name="", version="tensorboard", default_hp_metric=False)
+
+    @rank_zero_only
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the run directory has the whole config."""
+
+    @rank_zero_only
+    def log_picture(self, name: str, picture: Tensor, path: Path, *, step: int, kimg: float) -> None:
+        """Logs a picture (C, H, W) in [0, 1]."""
+        self.experiment.add_image(name, picture, step)

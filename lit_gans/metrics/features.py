@@ -1,0 +1,198 @@
+"""Networks that turn images into the features and class logits that FID, IS and their kin compare."""
+
+import io
+from hashlib import sha256
+from http.client import HTTPException
+from pathlib import Path
+from urllib.request import urlopen
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+
+from lit_gans.errors import UserError
+from lit_gans.files import cache_dir, replacing
+
+WEIGHTS = Path(__file__).with_name("weights")
+# SHA-256 of each shipped file: a number is only comparable when the network behind it is known to the last bit.
+SHIPPED = {
+    "digits": "691d1f78e5b2c2b4a0af32787df5742d36b8bcecacc47b25c9f59f500cf2a7c4",
+    "fashion_mnist": "",
+    "mnist": "",
+}
+
+
+class FeatureNetwork(nn.Module):
+    """A frozen network that reads images as an 8-bit file would hold them; always in eval mode, in float32.
+
+    Rounding fakes to 256 levels treats them as the reals, which come from such files. A subclass gives `embed`.
+
+    Attributes:
+        name: suffix of the metrics' names (`val/fid_<name>`).
+        num_features: width of the features.
+        num_classes: number of logits.
+        sha256: hash of the weights file, part of the metrics' protocol.
+        resize: how images of another size reach the network's own, part of the metrics' protocol.
+    """
+
+    name: str
+    num_features: int
+    num_classes: int
+    sha256: str
+    resize: str
+
+    @torch.inference_mode()
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps images (N, C, H, W), float in [-1, 1], to features (N, num_features) and logits (N, num_classes)."""
+        with torch.autocast(images.device.type, enabled=False):
+            return self.embed(((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8))
+
+    def embed(self, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps images (N, C, H, W), uint8, to features and logits, float32."""
+        raise NotImplementedError
+
+    def train(self, mode: bool = True) -> "FeatureNetwork":
+        """Stays in eval mode, whatever is asked: batch statistics must never depend on what is measured."""
+        return super().train(False)
+
+
+def small_cnn() -> nn.Sequential:
+    """Four convolutions and a linear layer, 98 000 weights: grey images (N, 1, H, W), at least 8 x 8, to 10 logits."""
+
+    def block(fan_in: int, fan_out: int, pool: nn.Module) -> nn.Sequential:
+        convolution = nn.Conv2d(fan_in, fan_out, 3, padding=1, bias=False)
+        return nn.Sequential(convolution, nn.BatchNorm2d(fan_out), nn.ReLU(), pool)
+
+    return nn.Sequential(
+        block(1, 16, nn.MaxPool2d(2)),
+        block(16, 32, nn.MaxPool2d(2)),
+        block(32, 64, nn.MaxPool2d(2)),
+        block(64, 128, nn.AdaptiveAvgPool2d(1)),
+        nn.Flatten(),
+        nn.Linear(128, 10),
+    )
+
+
+class SmallClassifier(FeatureNetwork):
+    """A classifier of one small grey dataset, shipped with its weights (`experiments/features/train.py` made them).
+
+    Inception has never seen a digit; features of a network that knows the classes tell such sets apart better, in a
+    fraction of the time. The numbers compare with each other only, not with published ones. Images are resized to the
+    size that the network was trained on (bilinear, antialiased when they shrink), colours are averaged to grey.
+
+    Args:
+        name: dataset, one of `SHIPPED`.
+
+    Raises:
+        UserError: there is no such network, or its file is not the one that was published.
+    """
+
+    resize = "bilinear, antialiased"
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        if name not in SHIPPED:
+            raise UserError(f"no feature network is shipped for {name!r}; choose one of {', '.join(SHIPPED)}")
+        path = WEIGHTS / f"{name}.safetensors"
+        self.name, self.sha256 = name, sha256(path.read_bytes()).hexdigest()
+        if self.sha256 != SHIPPED[name]:
+            raise UserError(f"{path} is not the published file (SHA-256 {self.sha256}); install lit-gans again")
+        with safe_open(path, "pt") as file:
+            self.metadata: dict[str, str] = file.metadata()
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+        with torch.device("meta"):  # no memory, and above all no draw from the random state of the training
+            self.network = small_cnn()
+        self.network.load_state_dict(weights, assign=True)
+        self.num_features, self.num_classes = self.network[-1].in_features, self.network[-1].out_features
+        self.eval().requires_grad_(False)
+
+    def embed(self, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps images (N, C, H, W), uint8, to features (N, 128) and logits (N, 10)."""
+        grey = levels.float().mean(1, keepdim=True) / 127.5 - 1
+        size = int(self.metadata["size"])
+        if grey.shape[-2:] != (size, size):
+            grey = F.interpolate(grey, (size, size), mode="bilinear", antialias=True)
+        features = self.network[:-1](grey)
+        return features, self.network[-1](features)
+
+
+class Inception(FeatureNetwork):
+    """The InceptionV3 of the literature (weights of 2015-12-05, TensorFlow 1 resize), as torch-fidelity ports it.
+
+    Features are the 2048 of the last pooling, logits the 1008 without bias, as in the first published scores. Images
+    are resized to 299 pixels, bilinear without antialiasing; grey is repeated to three channels. Sources: Heusel et
+    al. 2017 (FID), Salimans et al. 2016 (IS).
+
+    Args:
+        weights: a local file in torch-fidelity's format; otherwise the published one, from this project's cache,
+            torch hub's cache, or the network (into this project's cache).
+
+    Raises:
+        UserError: the file cannot be had, or is not what it should be.
+    """
+
+    name = "inception"
+    num_features = 2048
+    num_classes = 1008
+    resize = "bilinear as in TensorFlow 1, not antialiased"
+
+    def __init__(self, weights: str | None = None) -> None:
+        super().__init__()
+        path = Path(weights) if weights else _published_inception()
+        if not path.is_file():
+            raise UserError(f"no file of Inception weights at {path}")
+        content = path.read_bytes()
+        self.sha256 = sha256(content).hexdigest()
+        if not weights and not _is_published(self.sha256):
+            raise UserError(f"{path} is damaged (SHA-256 {self.sha256}): delete it and try again")
+        # torch-fidelity unpickles whatever it is given, or downloads: it gets an own copy of what was safely read.
+        safe = io.BytesIO()
+        try:
+            torch.save(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True), safe)
+            safe.seek(0)
+            with torch.random.fork_rng(devices=[]):  # its initialisation must not move the random state of the training
+                self.network = FeatureExtractorInceptionV3(
+                    "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=safe
+                )
+        except Exception as error:
+            raise UserError(f"{path} does not hold Inception weights: {str(error).splitlines()[0]}") from error
+
+    def embed(self, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps images (N, 1 or 3, H, W), uint8, to features (N, 2048) and logits (N, 1008)."""
+        return self.network(levels.expand(-1, 3, -1, -1))
+
+
+def default_features(dataset: str) -> list[FeatureNetwork]:
+    """The networks that measure `dataset` when none are asked for: its own if one is shipped, else Inception.
+
+    Raises:
+        UserError: it is Inception, and its weights cannot be had.
+    """
+    return [SmallClassifier(dataset) if dataset in SHIPPED else Inception()]
+
+
+def _is_published(digest: str) -> bool:
+    return digest.startswith(Path(URL_INCEPTION_V3).stem.rpartition("-")[2])
+
+
+def _published_inception() -> Path:
+    """Path of the published weights; fetches them when no cache has them."""
+    name = URL_INCEPTION_V3.rpartition("/")[2]
+    own = cache_dir() / "features" / name
+    for path in (own, Path(torch.hub.get_dir(), "checkpoints", name)):
+        if path.is_file():
+            return path
+    try:
+        with urlopen(URL_INCEPTION_V3, timeout=10) as response, replacing(own) as temporary:
+            content = response.read()
+            if not _is_published(sha256(content).hexdigest()):
+                raise OSError("what came was another file")
+            temporary.write_bytes(content)
+    except (OSError, HTTPException) as error:
+        raise UserError(
+            f"the Inception weights {name} are needed and could not be fetched ({error}): "
+            f"download {URL_INCEPTION_V3} to {own}, or choose other networks with --metrics.features=..."
+        ) from error
+    return own

@@ -1,0 +1,78 @@
+"""Fully connected generator and discriminator."""
+
+from collections.abc import Sequence
+from math import prod
+
+from torch import Tensor, nn
+
+from lit_gans.networks.layers import ImageShape, LabelEmbedding
+
+
+class MLPGenerator(nn.Module):
+    """Latent, linear layers with LeakyReLU 0.2, image by tanh (after Goodfellow et al., 2014, arXiv:1406.2661).
+
+    Args:
+        image_shape: (C, H, W) of the images made.
+        num_classes: 0 for a generator without labels.
+        latent_dim: Length of the latent vector, standard normal.
+        widths: Of the hidden layers, first to last.
+        batch_norm: After each hidden layer.
+        embedding_dim: Length of a label's vector.
+    """
+
+    def __init__(
+        self,
+        image_shape: ImageShape,
+        num_classes: int = 0,
+        *,
+        latent_dim: int = 100,
+        widths: Sequence[int] = (128, 256),
+        batch_norm: bool = False,
+        embedding_dim: int = 10,
+    ) -> None:
+        super().__init__()
+        self.image_shape, self.num_classes, self.latent_dim = tuple(image_shape), num_classes, latent_dim
+        self.label = LabelEmbedding(num_classes, embedding_dim)
+        sizes = [latent_dim + self.label.dim, *widths]
+        layers: list[nn.Module] = []
+        for before, after in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Linear(before, after), *([nn.BatchNorm1d(after)] * batch_norm), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], prod(image_shape)), nn.Tanh())
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """Latents (N, latent_dim) and labels (N,) to images (N, C, H, W) in [-1, 1]."""
+        return self.layers(self.label(latent, label)).view(-1, *self.image_shape)
+
+
+class MLPDiscriminator(nn.Module):
+    """Image, linear layers with LeakyReLU 0.2 and dropout, one logit.
+
+    Args:
+        image_shape: (C, H, W) of the images judged.
+        num_classes: 0 for a discriminator without labels.
+        widths: Of the hidden layers, first to last.
+        dropout: Share of hidden values that are dropped in training.
+        embedding_dim: Length of a label's vector.
+    """
+
+    def __init__(
+        self,
+        image_shape: ImageShape,
+        num_classes: int = 0,
+        *,
+        widths: Sequence[int] = (128, 64),
+        dropout: float = 0.0,
+        embedding_dim: int = 10,
+    ) -> None:
+        super().__init__()
+        self.image_shape, self.num_classes = tuple(image_shape), num_classes
+        self.label = LabelEmbedding(num_classes, embedding_dim)
+        sizes = [prod(image_shape) + self.label.dim, *widths]
+        layers: list[nn.Module] = []
+        for before, after in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Linear(before, after), nn.LeakyReLU(0.2), *([nn.Dropout(dropout)] * (dropout > 0))]
+        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
+
+    def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        """Images (N, C, H, W) and labels (N,) to logits (N,)."""
+        return self.layers(self.label(image.flatten(1), label)).squeeze(1)

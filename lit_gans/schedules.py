@@ -1,0 +1,53 @@
+"""Numbers that change over training, as functions of the images seen. `float | Schedule` is a scheduled number."""
+
+import math
+
+
+class Schedule:
+    """A number as a function of time; time is counted in kimg (thousands of real images seen by all devices)."""
+
+    def __call__(self, kimg: float) -> float:
+        """The value after `kimg` thousand images."""
+        raise NotImplementedError
+
+
+class Linear(Schedule):
+    """From `start` in a straight line to `end`, between `begin` and `begin + kimg`; constant before and after.
+
+    Args:
+        start: Value until `begin`.
+        kimg: Length of the slope, in thousands of images.
+        end: Value afterwards.
+        begin: When the slope begins, in thousands of images.
+    """
+
+    def __init__(self, *, start: float, kimg: float, end: float = 0.0, begin: float = 0.0) -> None:
+        self.start, self.kimg, self.end, self.begin = start, kimg, end, begin
+
+    def __call__(self, kimg: float) -> float:
+        """The value after `kimg` thousand images."""
+        share = min(max((kimg - self.begin) / self.kimg, 0.0), 1.0)
+        return self.start + share * (self.end - self.start)
+
+
+class Cosine(Schedule):
+    """From `start` to `end` along half a cosine that lasts `kimg`, then constant (SGDR, arXiv:1608.03983, eq. 5).
+
+    Args:
+        start: First value.
+        kimg: Length of the slope, in thousands of images.
+        end: Value afterwards.
+    """
+
+    def __init__(self, *, start: float, kimg: float, end: float = 0.0) -> None:
+        self.start, self.kimg, self.end = start, kimg, end
+
+    def __call__(self, kimg: float) -> float:
+        """The value after `kimg` thousand images."""
+        share = min(kimg / self.kimg, 1.0)
+        return self.end + (self.start - self.end) * (1 + math.cos(math.pi * share)) / 2
+
+
+def value_at(number: float | Schedule, kimg: float) -> float:
+    """The value of a scheduled number after `kimg` thousand images."""
+    return number(kimg) if isinstance(number, Schedule) else number

@@ -1,0 +1,52 @@
+"""Which of Lightning's strategies can play a game of two, what they need for it, and how they write checkpoints."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
+
+from lit_gans.errors import UserError
+from lit_gans.files import replacing
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and then renames it; reads without executing anything from the file."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Writes the file; a crash or a full disk leaves the previous one as it was.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        try:
+            with replacing(path) as temporary, open(temporary, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+        except (OSError, RuntimeError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
+            raise UserError(f"cannot write {path} ({reason}); the checkpoint before it is intact") from error
+
+    def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Reads the file with `weights_only=True`, onto the CPU."""
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def prepare_strategy(strategy: Strategy) -> None:
+    """Sets what two players need: checkpoints that are whole, and of DDP that it bears parameters without gradient.
+
+    DDP's buffers are averaged by the module itself, since DDP's own broadcast never runs in manual optimization.
+
+    Raises:
+        UserError: the strategy shards parameters or gradients, or was told not to look for unused parameters.
+    """
+    if isinstance(strategy, DDPStrategy):
+        if strategy._ddp_kwargs.setdefault("find_unused_parameters", True) is False:
+            raise UserError("a GAN needs find_unused_parameters=True of DDP: leave --trainer.strategy to its default")
+        strategy._ddp_kwargs.setdefault("broadcast_buffers", False)
+    elif not isinstance(strategy, SingleDeviceStrategy):
+        raise UserError(
+            f"{type(strategy).__name__} cannot train two players in turn: use DDP (--trainer.devices=N is enough)"
+        )
+    strategy.checkpoint_io = AtomicCheckpointIO()

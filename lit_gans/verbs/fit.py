@@ -1,0 +1,142 @@
+"""fit, validate and test: LightningCLI with the data linked into the model, and one directory for each run."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import Namespace
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import ModelSummary
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_info
+
+import datamodules
+import lit_gans
+from lit_gans.base import AdversarialModule
+from lit_gans.callbacks import Checkpoint, Curves, Progress, SampleGrid, Throughput
+from lit_gans.explain import explain
+from lit_gans.loading import find_checkpoint, read_checkpoint
+from lit_gans.loggers import CSVRows, TensorBoardRun, WandbRun
+from lit_gans.metrics import ImageQuality
+from lit_gans.run import check_same_run, inventory, run_name, short_name, start_over, write_config
+
+
+class Parser(LightningArgumentParser):
+    """Says what is wrong in one line, with the nearest right name."""
+
+    def error(self, message: str, ex: Exception | None = None) -> None:
+        """Prints the line and leaves with exit code 2."""
+        self.exit(2, f"lit-gans: error: {explain(message, self)}\n")
+
+
+class GANCLI(LightningCLI):
+    """Trains and evaluates; see `lit-gans fit --help`."""
+
+    def __init__(self, args: list[str]) -> None:
+        for package in (lit_gans, datamodules):  # importing a class makes its short name known to the parser
+            for name in package.__all__:
+                getattr(package, name)
+        super().__init__(
+            AdversarialModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=None,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            parser_class=Parser,
+            parser_kwargs={"prog": "lit-gans"},
+            trainer_defaults={
+                "enable_checkpointing": False,
+                "num_sanity_val_steps": 0,
+                "use_distributed_sampler": False,
+                "callbacks": [Throughput(), Curves(), Progress(), ModelSummary(max_depth=3)],
+            },
+            args=args,
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The verbs that are Lightning's."""
+        return {verb: known for verb, known in LightningCLI.subcommands().items() if verb != "predict"}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds callbacks with flags of their own, the run directory, and what is taken from the data."""
+        parser.add_lightning_class_args(ImageQuality, "metrics")
+        parser.add_lightning_class_args(SampleGrid, "samples")
+        parser.add_lightning_class_args(Checkpoint, "checkpoint")
+        parser.add_argument("--study", type=str, default="default", help="Folder below runs/ that holds the run.")
+        parser.add_argument("--run_dir", type=str | None, default=None, help="Names the run directory outright.")
+        parser.add_argument("--fresh", type=bool, default=False, help="Start over where the run directory exists.")
+        parser.add_argument("--online", type=bool, default=False, help="Send the run to the W&B server as it goes.")
+        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
+        parser.link_arguments("data.image_shape", "model.init_args.image_shape", apply_on="instantiate")
+        parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
+
+    def before_instantiate_classes(self) -> None:
+        """Finds the run directory, and the checkpoint to go on from."""
+        config = self.config[self.subcommand]
+        parser = self._parser(self.subcommand)
+        self.resolved = yaml.safe_load(parser.dump(config, skip_none=False))
+        self.run_dir = Path(config.run_dir or Path("runs") / config.study / run_name(self.resolved))
+        config.trainer.default_root_dir = str(self.run_dir)
+        if self.subcommand == "fit":
+            self.prepare_fit(config)
+        elif config.ckpt_path is None:
+            config.ckpt_path = str(find_checkpoint(self.run_dir))
+
+    def prepare_fit(self, config: Namespace) -> None:
+        """Continues what is there, unless told to start over; leaves if there is nothing left to do."""
+        first_process = os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("SLURM_PROCID", "0") == "0"
+        last = self.run_dir / "checkpoints" / "last.ckpt"
+        if config.fresh:
+            if first_process:
+                start_over(self.run_dir)
+        else:
+            check_same_run(self.run_dir, self.resolved)
+            if config.ckpt_path is None and last.exists():
+                self.continue_from(last, config)
+        if first_process:
+            write_config(self.run_dir, {**self.resolved, "fresh": False})
+
+    def continue_from(self, last: Path, config: Namespace) -> None:
+        """Goes on from the last checkpoint, or says that the run has had the length asked for."""
+        checkpoint = read_checkpoint(last)
+        steps, kimg = checkpoint["global_step"], checkpoint["clock"]["images_seen"] / 1000
+        epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"]
+        max_steps, max_epochs = config.trainer.max_steps, config.trainer.max_epochs
+        if 0 <= max_steps <= steps or max_epochs is not None and 0 <= max_epochs <= epochs:
+            print(
+                f"This run is finished, at kimg {kimg:.3f} (step {steps}, {epochs} epochs).\n{inventory(self.run_dir)}"
+            )
+            print("A larger --trainer.max_steps or --trainer.max_epochs continues it; --fresh starts over.")
+            raise SystemExit(0)
+        rank_zero_info(f"continuing at kimg {kimg:.3f} (step {steps}) of {self.run_dir}")
+        config.ckpt_path = str(last)
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Adds the loggers of the run, unless others were asked for."""
+        if self._get(self.config_init, "trainer").logger in (None, True) and self.subcommand == "fit":
+            names = {key: short_name(self.resolved[part]["class_path"]) for key, part in self.PARTS.items()}
+            labels = names | {"seed": self.resolved["seed_everything"], "study": self.resolved["study"]}
+            wandb_run = WandbRun(
+                self.run_dir,
+                config=self.resolved | labels,
+                online=self.resolved["online"],
+                project="lit-gans",
+                group=f"{names['dataset']}/{names['variant']}",
+                job_type="train",
+                tags=[*names.values(), labels["study"]],
+            )
+            kwargs["logger"] = [CSVRows(self.run_dir / "metrics.csv"), wandb_run, TensorBoardRun(self.run_dir)]
+        elif self.subcommand != "fit":
+            kwargs["logger"] = False
+        return super().instantiate_trainer(**kwargs)
+
+    PARTS = {"variant": "model", "dataset": "data"}
+
+    def after_fit(self) -> None:
+        """Says where everything lies."""
+        if self.trainer.is_global_zero:
+            print(inventory(self.run_dir))
