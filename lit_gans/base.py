@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
-from inspect import signature
+from inspect import currentframe, signature
 from typing import Any, Literal, NamedTuple
 
 import lightning as L
@@ -13,14 +13,15 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Adam, Optimizer
 from typing_extensions import Self
 
-from lit_gans.description import describe
+from lit_gans.description import class_path, describe_arguments
 from lit_gans.divergence import DivergenceGuard
 from lit_gans.ema import ema_decay, update_ema
+from lit_gans.errors import UserError
 from lit_gans.losses import AdversarialLoss
 from lit_gans.randomness import keyed_generator, keyed_seed
 from lit_gans.resume import rewind_to_batch_boundary
 from lit_gans.schedules import Schedule, value_at
-from lit_gans.strategy import prepare_strategy
+from lit_gans.strategy import average_buffers, prepare_strategy
 
 Terms = dict[str, Tensor]
 Player = Literal["generator", "discriminator"]
@@ -88,7 +89,7 @@ class AdversarialModule(L.LightningModule):
         ema_ramp: float | None = 0.05,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(self._description["init_args"])
+        self.save_hyperparameters(describe_arguments(currentframe()))
         self.automatic_optimization = False
         self.generator, self.discriminator = generator, discriminator
         self.ema = deepcopy(generator).eval().requires_grad_(False)
@@ -103,12 +104,6 @@ class AdversarialModule(L.LightningModule):
         self._piece: tuple[int, int, int] | None = None
         self._row: dict[str, list[Tensor]] = {}
         self.divergence = DivergenceGuard()
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Notes the arguments of whichever variant is built, so that its checkpoints can rebuild it."""
-        module = super().__new__(cls)
-        object.__setattr__(module, "_description", describe(cls, kwargs))
-        return module
 
     # -- the mathematics: each variant writes its own ------------------------------------------------------------------
 
@@ -127,6 +122,14 @@ class AdversarialModule(L.LightningModule):
             Phase("generator", self.generator_loss, every=self.n_critic),
         ]
 
+    def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
+        """`{"real": images, "fake": images}`, in [-1, 1], the fakes by the averaged generator."""
+        raise NotImplementedError
+
+    def test_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
+        """The same as in validation."""
+        return self.validation_step(batch, batch_idx)
+
     # -- the mechanics: written once -----------------------------------------------------------------------------------
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
@@ -137,7 +140,7 @@ class AdversarialModule(L.LightningModule):
         for phase in self.phases():
             if phase.due(self.turn):
                 self.play(phase, batch)
-        self.average_buffers()
+        average_buffers(self.trainer.strategy, self.generator, self.discriminator)
         self.images_seen += images
         update_ema(self.ema, self.generator, ema_decay(images, self.ema_half_life, self.images_seen, self.ema_ramp))
         self.turn += 1
@@ -211,18 +214,6 @@ class AdversarialModule(L.LightningModule):
             for player, lr in self.learning_rates.items()
         ]
 
-    def average_buffers(self) -> None:
-        """Under DDP, batch-norm statistics drift apart; all devices go on with their mean."""
-        if self.trainer.world_size == 1:
-            return
-        buffers = [*self.generator.buffers(), *self.discriminator.buffers()]
-        buffers = [buffer for buffer in buffers if buffer.is_floating_point()]
-        if buffers:
-            flat = torch.cat([buffer.flatten() for buffer in buffers])
-            flat = self.trainer.strategy.reduce(flat, reduce_op="mean")
-            for buffer, mean in zip(buffers, flat.split([buffer.numel() for buffer in buffers]), strict=True):
-                buffer.copy_(mean.view_as(buffer))
-
     def count_one_step(self) -> None:
         """Counts this batch once, however many optimizers moved (Lightning counts each of them, #17958)."""
         progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
@@ -269,8 +260,16 @@ class AdversarialModule(L.LightningModule):
     # -- what Lightning asks -------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Makes the Trainer's strategy fit for two players."""
+        """Makes the Trainer's strategy fit for two players.
+
+        Raises:
+            UserError: the strategy, or the size of the images, cannot work.
+        """
         prepare_strategy(self.trainer.strategy)
+        shape, expected = getattr(self.trainer.datamodule, "image_shape", None), self.hparams.get("image_shape")
+        if shape and expected and list(shape) != list(expected):
+            sizes = ["x".join(map(str, size)) for size in (shape, expected)]
+            raise UserError(f"the data have images of {sizes[0]}, the networks were built for {sizes[1]}")
 
     def train(self, mode: bool = True) -> Self:
         """Sets the mode of both players; the averaged generator always stays in eval mode."""
@@ -289,7 +288,7 @@ class AdversarialModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the clock and how to rebuild the module; what is saved is the state between two batches."""
-        checkpoint["class_path"] = self._description["class_path"]
+        checkpoint["class_path"] = class_path(type(self))
         checkpoint["clock"] = {"seed": self.seed, "turn": self.turn, "images_seen": self.images_seen}
         rewind_to_batch_boundary(checkpoint["loops"]["fit_loop"], self.turn, self.trainer.num_training_batches)
 

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from inspect import isclass, signature
+from inspect import isclass, isfunction, signature
+from types import FrameType
 from typing import Any
 
+from lightning.pytorch.utilities.parsing import collect_init_args
 from torch import nn
 
 from lit_gans.errors import UserError
@@ -13,29 +15,40 @@ from lit_gans.errors import UserError
 TRUSTED = ("lit_gans.", "torch.optim.")
 
 
-def class_path(cls: type) -> str:
-    """The import path of a class."""
+def class_path(cls: Callable[..., Any]) -> str:
+    """The import path of a class or function."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def describe(value: Any, arguments: dict[str, Any] | None = None) -> Any:
+def describe_arguments(frame: FrameType) -> dict[str, Any]:
+    """The arguments that a module is being built with, its subclasses' and defaults included, as `describe` puts them.
+
+    Args:
+        frame: Of the `__init__` of the base class.
+    """
+    arguments: dict[str, Any] = {}
+    for part in collect_init_args(frame, [], classes=(nn.Module,)):  # from the base class to the class built
+        arguments |= part
+    return {name: describe(value) for name, value in arguments.items()}
+
+
+def describe(value: Any) -> Any:
     """Turns an argument into numbers, strings, lists and dicts, in the notation of the configs.
 
-    A class becomes `{class_path}`; a class with arguments, an instance of one of ours (whose attributes have the names
-    of its arguments) or a partial becomes `{class_path, init_args}`.
+    A class becomes `{class_path}`; a partial of a class, or an instance of one of ours (whose attributes have the names
+    of its arguments), becomes `{class_path, init_args}`.
     """
-    if arguments is not None:
-        return {"class_path": class_path(value), "init_args": {key: describe(arg) for key, arg in arguments.items()}}
-    if isclass(value):
+    if isclass(value) or isfunction(value):
         return {"class_path": class_path(value)}
     if isinstance(value, partial):  # jsonargparse hands over partial(instantiate, ..., class, **arguments)
-        return describe(value.args[-1] if value.args else value.func, value.keywords)
+        made, arguments = value.args[-1] if value.args else value.func, value.keywords
+        return {"class_path": class_path(made), "init_args": {name: describe(arg) for name, arg in arguments.items()}}
     if isinstance(value, (list, tuple)):
         return [describe(item) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     names = [name for name in signature(type(value)).parameters if hasattr(value, name)]
-    return describe(type(value), {name: getattr(value, name) for name in names})
+    return describe(partial(type(value), **{name: getattr(value, name) for name in names}))
 
 
 def rebuild(description: Any, find_class: Callable[[str], type]) -> Any:

@@ -30,10 +30,10 @@ class DivergenceGuard:
         Raises:
             UserError: a loss was not finite; names player and step.
         """
-        for player, first in self.first.items():
-            turn = gather(first).min().item()
-            if turn < torch.inf:
-                raise UserError(
-                    f"the loss of the {player} is not finite at step {int(turn) + 1}; checkpoints keep the last good "
-                    "weights: try a smaller learning rate, gradient clipping, or bf16-mixed or 32 as precision"
-                )
+        turns = {player: gather(first).min().item() for player, first in self.first.items()}
+        player = min(turns, key=turns.get, default=None)
+        if player and turns[player] < torch.inf:
+            raise UserError(
+                f"the loss of the {player} is not finite at step {int(turns[player]) + 1}; checkpoints keep the last good "
+                "weights: try a smaller learning rate, gradient clipping, or bf16-mixed or 32 as precision"
+            )

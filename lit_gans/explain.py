@@ -1,8 +1,56 @@
-"""Turns the parser's long complaints into one line."""
+"""Turns the parser's long complaints into one line, with the nearest right name where a name is wrong."""
 
-from typing import Any
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from inspect import signature
+
+from torch import nn
+
+from datamodules import ImageData
+from lit_gans.base import AdversarialModule
+from lit_gans.losses import AdversarialLoss
+from lit_gans.metrics.features import FeatureNetwork
+from lit_gans.penalties import Penalty
+from lit_gans.schedules import Schedule
+
+FAMILIES = (AdversarialModule, ImageData, AdversarialLoss, Penalty, Schedule, FeatureNetwork, nn.Module)
 
 
-def explain(message: str, parser: Any) -> str:
-    """The heart of a message of jsonargparse, and the nearest right name if a name is wrong."""
-    return " ".join(message.split())
+def nearest(name: str, names: Iterable[str]) -> str:
+    """`; did you mean ...?`, or nothing where no name is near."""
+    by_lower = {other.lower(): other for other in names}
+    found = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return f"; did you mean {by_lower[found[0]]}?" if found else ""
+
+
+def our_classes() -> list[type]:
+    """Every class of this project that a config can name, once its module is imported."""
+    found, waiting = [], list(FAMILIES)
+    while waiting:
+        cls = waiting.pop()
+        waiting += cls.__subclasses__()
+        found += [cls] * cls.__module__.startswith(("lit_gans.", "datamodules."))
+    return found
+
+
+def explain(message: str, options: Iterable[str]) -> str:
+    """The heart of a message of jsonargparse.
+
+    Args:
+        message: What the parser says, over several lines.
+        options: The options that the parser knows, such as `--trainer.max_steps`.
+    """
+    if match := re.search(r"Option '([\w.]+)' is not accepted", message):
+        arguments = {name for cls in our_classes() for name in signature(cls.__init__).parameters}
+        return f"there is no argument {match[1]!r}{nearest(match[1], arguments)}"
+    if match := re.search(r"does not accept option '([\w.]+)'", message):
+        key = match[1].split(".")[0] if f"--{match[1].split('.')[0]}" not in options else match[1]
+        return f"there is no key {match[1]!r}{nearest(key, [option.lstrip('-') for option in options])}"
+    if match := re.search(r"unrecognized arguments: ([^\s=]+)", message):
+        return f"there is no option {match[1]}{nearest(match[1], options)}"
+    if match := re.search(r'Parser key "(\S+)":.*Expected a dot import path string: (\S+)', message, re.DOTALL):
+        return f"{match[1]}: there is no class {match[2]!r}{nearest(match[2], [cls.__name__ for cls in our_classes()])}"
+    if match := re.search(r"arguments are required: \w+\.(\w+)", message):
+        return f"--{match[1]} is required (see --help, or take a config of experiments/configs)"
+    return " ".join(re.sub(r"<class '([\w.]+)'>", r"\1", message).split())

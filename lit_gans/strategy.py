@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
+from torch import nn
 
 from lit_gans.errors import UserError
 from lit_gans.files import replacing
@@ -50,3 +51,14 @@ def prepare_strategy(strategy: Strategy) -> None:
             f"{type(strategy).__name__} cannot train two players in turn: use DDP (--trainer.devices=N is enough)"
         )
     strategy.checkpoint_io = AtomicCheckpointIO()
+
+
+def average_buffers(strategy: Strategy, *networks: nn.Module) -> None:
+    """Under DDP, batch-norm statistics drift apart; all devices go on with their mean."""
+    if not isinstance(strategy, DDPStrategy):
+        return
+    buffers = [buffer for network in networks for buffer in network.buffers() if buffer.is_floating_point()]
+    if buffers:
+        flat = strategy.reduce(torch.cat([buffer.flatten() for buffer in buffers]), reduce_op="mean")
+        for buffer, mean in zip(buffers, flat.split([buffer.numel() for buffer in buffers]), strict=True):
+            buffer.copy_(mean.view_as(buffer))

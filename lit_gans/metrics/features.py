@@ -19,8 +19,8 @@ WEIGHTS = Path(__file__).with_name("weights")
 # SHA-256 of each shipped file: a number is only comparable when the network behind it is known to the last bit.
 SHIPPED = {
     "digits": "691d1f78e5b2c2b4a0af32787df5742d36b8bcecacc47b25c9f59f500cf2a7c4",
-    "fashion_mnist": "",
-    "mnist": "",
+    "fashion_mnist": "38c4d25ff7393e6795c963338802738593344ee0d7ad1cf1e82f2c38766d0d3c",
+    "mnist": "ae795e1a8676d780214880282f6038ed3ab6562dd46ec97c61ef202f927b4cc9",
 }
 
 
@@ -156,8 +156,10 @@ class Inception(FeatureNetwork):
                 self.network = FeatureExtractorInceptionV3(
                     "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=safe
                 )
-        except Exception as error:
-            raise UserError(f"{path} does not hold Inception weights: {str(error).splitlines()[0]}") from error
+        except Exception as error:  # a damaged pickle fails in many ways
+            reason = [*str(error).splitlines(), type(error).__name__][0]
+            raise UserError(f"{path} does not hold Inception weights: {reason}") from error
+        self.eval()
 
     def embed(self, levels: Tensor) -> tuple[Tensor, Tensor]:
         """Maps images (N, 1 or 3, H, W), uint8, to features (N, 2048) and logits (N, 1008)."""

@@ -27,7 +27,8 @@ class Parser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> None:
         """Prints the line and leaves with exit code 2."""
-        self.exit(2, f"lit-gans: error: {explain(message, self)}\n")
+        options = [option for action in self._actions for option in action.option_strings]
+        self.exit(2, f"lit-gans: error: {explain(message, options)}\n")
 
 
 class GANCLI(LightningCLI):
