@@ -47,7 +47,7 @@ class GANCLI(LightningCLI):
             seed_everything_default=0,
             auto_configure_optimizers=False,
             parser_class=Parser,
-            parser_kwargs={"prog": "lit-gans"},
+            parser_kwargs={"prog": "lit-gans", "allow_abbrev": False},
             trainer_defaults={
                 "enable_checkpointing": False,
                 "num_sanity_val_steps": 0,

@@ -1,0 +1,141 @@
+"""What all image data has in common: splits, loaders, shares of several processes."""
+
+from abc import ABC, abstractmethod
+
+import lightning as L
+import torch
+from torch import Tensor
+from torchvision.transforms.v2.functional import resize
+
+from datamodules.stream import InOrder, Stream
+from lit_gans.errors import UserError
+
+SPLITS = ("train", "test")
+
+
+class ImageData(L.LightningDataModule, ABC):
+    """Square images, with classes or without; subclasses say in `load` where they come from.
+
+    Training batches follow a keyed order (see `Stream`), evaluation batches the order of the data; both are `Labelled`.
+    Without a trainer everything works as in a single process.
+
+    Args:
+        image_size: height and width in pixels; images of another size are resized once, bilinear with antialias.
+        root: folder of the data.
+        batch_size: images per batch, over all devices.
+        num_workers: processes that make batches ahead, and threads that decode; 0 makes batches in the main process.
+        flip: mirror half of the training images left to right.
+        seed: decides the order of training images and which are mirrored, but not the splits.
+
+    Attributes:
+        name: short name of the data, for file names.
+        channels: 1 (grey) or 3 (colour).
+        num_classes: number of classes; 0 where there are no labels.
+
+    Raises:
+        UserError: an argument is out of range, the batch can't be shared evenly, or the data is missing or damaged.
+    """
+
+    name: str
+    channels: int
+    num_classes: int = 0
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        root: str = "data",
+        batch_size: int = 64,
+        num_workers: int = 0,
+        flip: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for argument, value, least in (
+            ("image_size", image_size, 1),
+            ("batch_size", batch_size, 1),
+            ("num_workers", num_workers, 0),
+        ):
+            if value < least:
+                raise UserError(f"data.{argument} must be at least {least}, not {value}")
+        self.image_size, self.root = image_size, root
+        self.batch_size, self.num_workers = batch_size, num_workers
+        self.flip, self.seed = flip, seed
+        # With more processes than evaluation batches some get none; Lightning else refuses that.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
+        self._loaded: dict[str, tuple[Tensor, Tensor]] = {}
+
+    @abstractmethod
+    def load(self, split: str) -> tuple[Tensor, Tensor]:
+        """Images, uint8 (N, C, H, W), and labels, int64 (N,), of "train" or "test"; downloads or decodes if needed."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return self.channels, self.image_size, self.image_size
+
+    def prepare_data(self) -> None:
+        """Downloads and decodes; Lightning calls it on one process per node, so that the others find all in place."""
+        self.setup()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Loads both splits, once."""
+        self._place()
+        for split in SPLITS:
+            self.split(split)
+
+    def split(self, name: str) -> tuple[Tensor, Tensor]:
+        """Images, uint8 (N, C, H, W), and labels, int64 (N,), of the split "train" or "test"."""
+        if name not in SPLITS:
+            raise UserError(f"no split {name!r} in the data: choose from {', '.join(SPLITS)}")
+        if name not in self._loaded:
+            images, labels = self.load(name)
+            if len(images) != len(labels):
+                raise UserError(f"{self.name}: {len(images)} images but {len(labels)} labels in split {name!r}")
+            self._loaded[name] = self._resized(images), labels
+        return self._loaded[name]
+
+    def train_dataloader(self) -> Stream:
+        """The endless order of training images, at its beginning."""
+        rank, world_size = self._place()
+        return Stream(
+            *self.split("train"),
+            seed=self.seed,
+            flip=self.flip,
+            batch_size=self.batch_size,
+            rank=rank,
+            world_size=world_size,
+            num_workers=self.num_workers,
+        )
+
+    def val_dataloader(self) -> InOrder:
+        """The test split in order."""
+        return self.reference_dataloader("test")
+
+    def test_dataloader(self) -> InOrder:
+        """The test split in order."""
+        return self.reference_dataloader("test")
+
+    def reference_dataloader(self, split: str) -> InOrder:
+        """The split "train" or "test" in order, each image once and never mirrored: what metrics compare with."""
+        rank, world_size = self._place()
+        return InOrder(
+            *self.split(split),
+            batch_size=self.batch_size,
+            rank=rank,
+            world_size=world_size,
+            num_workers=self.num_workers,
+        )
+
+    def _place(self) -> tuple[int, int]:
+        """Number of this process and count of all, between which the batch is shared."""
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        if self.batch_size % world_size:
+            raise UserError(f"data.batch_size={self.batch_size} can't be shared evenly by {world_size} processes")
+        return rank, world_size
+
+    def _resized(self, images: Tensor) -> Tensor:
+        size = [self.image_size, self.image_size]
+        if list(images.shape[-2:]) == size:
+            return images
+        return torch.cat([resize(part, size, antialias=True) for part in images.split(1024)])

@@ -1,0 +1,154 @@
+"""Every public variant, by existing: trains, is saved, loaded and sampled; with every network, loss and penalty."""
+
+from functools import partial
+
+import pytest
+import torch
+
+import lit_gans
+from lit_gans.base import AdversarialModule
+from lit_gans.callbacks import Checkpoint
+from lit_gans.errors import UserError
+from lit_gans.losses import AdversarialLoss, LeastSquares
+from lit_gans.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator, MLPGenerator
+from lit_gans.penalties import R1, GradientPenalty, Penalty
+from lit_gans.schedules import Linear
+from tests.conftest import Noise, same, trainer
+
+VARIANTS = [name for name in lit_gans.__all__ if isinstance(getattr(lit_gans, name), type)]
+GENERATORS = [partial(MLPGenerator, widths=[8], latent_dim=4), partial(DCGANGenerator, width=4, latent_dim=4)]
+DISCRIMINATORS = [partial(MLPDiscriminator, widths=[8]), partial(DCGANDiscriminator, width=4)]
+LOSSES = [cls for loss in AdversarialLoss.__subclasses__() for cls in (loss, *loss.__subclasses__())]
+
+
+def fitted(cls, steps=2, precision=None, **arguments):
+    torch.manual_seed(0)
+    model = cls(image_shape=(1, 8, 8), num_classes=3, **arguments)
+    trainer(max_steps=steps, precision=precision, callbacks=[Checkpoint()]).fit(model, Noise())
+    return model
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("name", VARIANTS)
+def test_trains_and_comes_back(name, precision):
+    cls = getattr(lit_gans, name)
+    assert issubclass(cls, AdversarialModule)
+    model = fitted(cls, precision=precision)
+    images = model.sample(5, generator=torch.Generator().manual_seed(1))
+    assert images.shape == (5, 1, 8, 8)
+    assert images.isfinite().all()
+    assert -1 <= images.min() < images.max() <= 1
+    for source in (".", "checkpoints/last.ckpt"):
+        loaded = lit_gans.load(source)
+        assert type(loaded) is cls
+        assert not loaded.training
+        assert same(loaded.state_dict(), model.state_dict())
+        assert same(loaded.sample(5, generator=torch.Generator().manual_seed(1)), images)
+
+
+@pytest.mark.parametrize("discriminator", DISCRIMINATORS, ids=lambda d: d.func.__name__)
+@pytest.mark.parametrize("generator", GENERATORS, ids=lambda g: g.func.__name__)
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
+def test_every_cell(generator, discriminator, loss):
+    """Any networks, any loss, any penalties, with labels."""
+    penalties = [cls() for cls in Penalty.__subclasses__()]
+    model = fitted(
+        lit_gans.GAN,
+        generator=generator,
+        discriminator=discriminator,
+        loss=loss(),
+        penalties=penalties,
+        conditional=True,
+    )
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+def test_all_arguments_come_back():
+    arguments = {
+        "conditional": True,
+        "generator": GENERATORS[1],
+        "discriminator": DISCRIMINATORS[0],
+        "loss": LeastSquares(real_code=0.9),
+        "penalties": [R1(3.0, every=2), GradientPenalty(2.0)],
+        "generator_lr": Linear(start=1e-3, kimg=10.0),
+        "optimizer": torch.optim.RMSprop,
+        "betas": (0.0, 0.9),
+    }
+    model = fitted(lit_gans.DCGAN, **arguments)
+    loaded = lit_gans.DCGAN.load_from_checkpoint("checkpoints/last.ckpt")
+    assert loaded.hparams == model.hparams
+    assert loaded.loss.real_code == 0.9
+    assert [(type(penalty), penalty.weight, penalty.every) for penalty in loaded.penalties] == [
+        (R1, 3.0, 2),
+        (GradientPenalty, 2.0, 1),
+    ]
+    assert loaded.learning_rates["generator"](5.0) == pytest.approx(5e-4)
+    assert loaded.optimizer is torch.optim.RMSprop
+    assert loaded.images_seen == model.images_seen == 16
+
+
+class Own(lit_gans.GAN):
+    """A user's variant."""
+
+
+def own_generator(image_shape, num_classes):
+    return MLPGenerator(image_shape, num_classes, latent_dim=3)
+
+
+def test_a_file_names_no_foreign_classes():
+    fitted(Own)
+    with pytest.raises(UserError, match=r"tests\.test_variants\.Own, which is not of this project"):
+        lit_gans.load(".")
+    assert type(lit_gans.load(".", cls=Own)) is Own
+    assert type(Own.load_from_checkpoint("checkpoints/last.ckpt")) is Own
+    fitted(lit_gans.GAN, generator=own_generator)
+    with pytest.raises(UserError, match="own_generator, which is not of this project"):
+        lit_gans.load(".")
+    assert lit_gans.load(".", generator=own_generator).generator.latent_dim == 3
+
+
+@pytest.mark.parametrize("path", ["lit_gans.files.os", "lit_gans.callbacks.samples.Path", "os.system", "lit_gans.nope.A"])
+def test_a_file_runs_nothing_else(path):
+    fitted(lit_gans.GAN)
+    checkpoint = torch.load("checkpoints/last.ckpt", weights_only=True)
+    checkpoint["hyper_parameters"]["loss"] = {"class_path": path, "init_args": {}}
+    torch.save(checkpoint, "bad.ckpt")
+    with pytest.raises(UserError, match=path):
+        lit_gans.load("bad.ckpt")
+
+
+def test_unreadable_checkpoints():
+    with open("bad.ckpt", "wb") as file:
+        file.write(b"not a checkpoint")
+    with pytest.raises(UserError, match=r"bad\.ckpt cannot be read"):
+        lit_gans.load("bad.ckpt")
+    torch.save({"weights": torch.zeros(1)}, "other.ckpt")
+    with pytest.raises(UserError, match=r"other\.ckpt is not a checkpoint of Lit-GANs"):
+        lit_gans.load("other.ckpt")
+    with pytest.raises(UserError, match="no checkpoint at nowhere"):
+        lit_gans.load("nowhere")
+
+
+def test_samples_do_not_depend_on_number_and_batch_size():
+    model = fitted(lit_gans.DCGAN, conditional=True)
+    for n, batch_size in ((1, 256), (7, 2), (20, 3)):
+        few = model.sample(n, generator=torch.Generator().manual_seed(0), batch_size=batch_size)
+        many = model.sample(20, generator=torch.Generator().manual_seed(0))
+        torch.testing.assert_close(few, many[:n], rtol=1e-5, atol=1e-6)
+    labelled = model.sample(3, 2, torch.Generator().manual_seed(0))
+    same_latents = model.sample(3, torch.tensor([2, 2, 0]), torch.Generator().manual_seed(0))
+    torch.testing.assert_close(labelled[:2], same_latents[:2])
+    assert not labelled[2].allclose(same_latents[2])
+    assert model.sample(0).shape == (0, 1, 8, 8)
+    with pytest.raises(UserError, match="labels of this model go from 0 to 2"):
+        model.sample(2, 3)
+
+
+def test_labels_are_used_only_when_asked_for():
+    assert fitted(lit_gans.GAN).generator.num_classes == 0
+    assert fitted(lit_gans.GAN, conditional=True).generator.num_classes == 3
+    with pytest.raises(UserError, match="these data have none"):
+        lit_gans.GAN(image_shape=(1, 8, 8), num_classes=0, conditional=True)
+    model = lit_gans.GAN(image_shape=(1, 8, 8), num_classes=2, conditional=True)
+    with pytest.raises(UserError, match="3 classes.*2"):
+        trainer().fit(model, Noise())
