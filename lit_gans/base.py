@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
 from inspect import currentframe, signature
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import lightning as L
@@ -21,7 +22,7 @@ from lit_gans.losses import AdversarialLoss
 from lit_gans.randomness import keyed_generator, keyed_seed
 from lit_gans.resume import rewind_to_batch_boundary
 from lit_gans.schedules import Schedule, value_at
-from lit_gans.strategy import average_buffers, prepare_strategy
+from lit_gans.strategy import average_buffers, no_gradient_sync, prepare_strategy
 
 Terms = dict[str, Tensor]
 Player = Literal["generator", "discriminator"]
@@ -160,7 +161,7 @@ class AdversarialModule(L.LightningModule):
             for piece in zip(*(field.chunk(min(self.micro_batches, size)) for field in batch), strict=True):
                 stop = start + len(piece[0])
                 self._piece = (start, stop, size)
-                with nullcontext() if stop == size else self.without_gradient_sync():
+                with nullcontext() if stop == size else no_gradient_sync(self.trainer.strategy):
                     terms = phase.objective(type(batch)(*piece))
                     self.manual_backward(sum(terms.values()) * ((stop - start) / size))
                 for name, term in terms.items():
@@ -169,11 +170,6 @@ class AdversarialModule(L.LightningModule):
                 start = stop
             optimizer.step()
         self._phase, self._piece = "", None
-
-    def without_gradient_sync(self) -> Any:
-        """Under DDP, gradients of all micro-batches but the last stay on their device."""
-        no_sync = getattr(self.trainer.strategy.model, "no_sync", nullcontext)
-        return no_sync()
 
     def draw(self, sampler: Callable[..., Tensor], purpose: str, *shape: int) -> Tensor:
         """Random numbers for the images at hand, a function of (seed, images seen, phase, purpose).
@@ -263,12 +259,12 @@ class AdversarialModule(L.LightningModule):
         """Makes the Trainer's strategy fit for two players.
 
         Raises:
-            UserError: the strategy, or the size of the images, cannot work.
+            UserError: the strategy or the size of the images cannot work.
         """
         prepare_strategy(self.trainer.strategy)
-        shape, expected = getattr(self.trainer.datamodule, "image_shape", None), self.hparams.get("image_shape")
-        if shape and expected and list(shape) != list(expected):
-            sizes = ["x".join(map(str, size)) for size in (shape, expected)]
+        data, expected = self.trainer.datamodule, self.hparams.get("image_shape")
+        if expected and list(getattr(data, "image_shape", expected)) != list(expected):
+            sizes = ["x".join(map(str, size)) for size in (data.image_shape, expected)]
             raise UserError(f"the data have images of {sizes[0]}, the networks were built for {sizes[1]}")
 
     def train(self, mode: bool = True) -> Self:
@@ -291,6 +287,13 @@ class AdversarialModule(L.LightningModule):
         checkpoint["class_path"] = class_path(type(self))
         checkpoint["clock"] = {"seed": self.seed, "turn": self.turn, "images_seen": self.images_seen}
         rewind_to_batch_boundary(checkpoint["loops"]["fit_loop"], self.turn, self.trainer.num_training_batches)
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: str | Path, **arguments: Any) -> "AdversarialModule":
+        """`lit_gans.load` for a class at hand; nothing in the file is executed."""
+        from lit_gans.loading import load  # which imports this module
+
+        return load(checkpoint_path, cls=cls, **arguments)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores the clock."""

@@ -73,7 +73,10 @@ def find_trusted_class(path: str) -> type:
     if not path.startswith(TRUSTED):
         raise UserError(f"the file names the class {path}, which is not of this project: pass it in Python instead")
     module, _, name = path.rpartition(".")
-    found = getattr(import_module(module), name, None)
+    try:
+        found = getattr(import_module(module), name, None)
+    except ImportError:
+        found = None
     if not isclass(found) or not class_path(found).startswith(TRUSTED):
         raise UserError(f"the file names the class {path}, which this version does not have")
     return found

@@ -34,6 +34,6 @@ class DivergenceGuard:
         player = min(turns, key=turns.get, default=None)
         if player and turns[player] < torch.inf:
             raise UserError(
-                f"the loss of the {player} is not finite at step {int(turns[player]) + 1}; checkpoints keep the last good "
-                "weights: try a smaller learning rate, gradient clipping, or bf16-mixed or 32 as precision"
+                f"the loss of the {player} is not finite at step {int(turns[player]) + 1}; checkpoints keep the last "
+                "good weights: try a smaller learning rate, gradient clipping, or bf16-mixed or 32 as precision"
             )

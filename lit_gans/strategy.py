@@ -1,5 +1,6 @@
 """Which of Lightning's strategies can play a game of two, what they need for it, and how they write checkpoints."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,11 @@ def prepare_strategy(strategy: Strategy) -> None:
             f"{type(strategy).__name__} cannot train two players in turn: use DDP (--trainer.devices=N is enough)"
         )
     strategy.checkpoint_io = AtomicCheckpointIO()
+
+
+def no_gradient_sync(strategy: Strategy) -> AbstractContextManager:
+    """Under DDP, keeps gradients on their device: those of all micro-batches but the last."""
+    return strategy.model.no_sync() if isinstance(strategy, DDPStrategy) else nullcontext()
 
 
 def average_buffers(strategy: Strategy, *networks: nn.Module) -> None:

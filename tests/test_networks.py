@@ -51,7 +51,9 @@ def test_shapes(size, channels, classes):
         assert discriminator(image, label).shape == (2,)
 
 
-@pytest.mark.parametrize(("generator", "discriminator"), [(MLPGenerator, MLPDiscriminator), (DCGANGenerator, DCGANDiscriminator)])
+@pytest.mark.parametrize(
+    ("generator", "discriminator"), [(MLPGenerator, MLPDiscriminator), (DCGANGenerator, DCGANDiscriminator)]
+)
 def test_labels_change_the_result(generator, discriminator):
     generator, discriminator = generator((1, 8, 8), 2).eval(), discriminator((1, 8, 8), 2).eval()
     latent = torch.randn(1, generator.latent_dim)

@@ -107,7 +107,9 @@ def test_a_file_names_no_foreign_classes():
     assert lit_gans.load(".", generator=own_generator).generator.latent_dim == 3
 
 
-@pytest.mark.parametrize("path", ["lit_gans.files.os", "lit_gans.callbacks.samples.Path", "os.system", "lit_gans.nope.A"])
+@pytest.mark.parametrize(
+    "path", ["lit_gans.files.os", "lit_gans.callbacks.samples.Path", "os.system", "lit_gans.nope.A"]
+)
 def test_a_file_runs_nothing_else(path):
     fitted(lit_gans.GAN)
     checkpoint = torch.load("checkpoints/last.ckpt", weights_only=True)

@@ -34,7 +34,7 @@ class Throughput(Callback):
 
 
 class Curves(Callback):
-    """Draws `curves.png` from `metrics.csv` at each validation and at the end: losses, verdicts, accuracies, metrics."""
+    """Draws `curves.png` from `metrics.csv` at each validation and at the end: losses, accuracies, metrics."""
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draws."""

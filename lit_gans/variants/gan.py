@@ -53,6 +53,17 @@ class GAN(AdversarialModule):
         )
         self.loss, self.penalties = loss, list(penalties)
 
+    def setup(self, stage: str) -> None:
+        """Refuses data with more classes than the networks know.
+
+        Raises:
+            UserError: says how many.
+        """
+        super().setup(stage)
+        classes = getattr(self.trainer.datamodule, "num_classes", 0)
+        if self.num_classes and classes > self.num_classes:
+            raise UserError(f"the data have {classes} classes, the networks were built for {self.num_classes}")
+
     def discriminator_loss(self, batch: Labelled) -> Terms:
         """The adversarial loss on reals and fresh fakes, and the penalties that are due."""
         real, fake = batch.image, self.fakes(batch).detach()
@@ -108,7 +119,7 @@ class GAN(AdversarialModule):
         elif n:
             drawn = torch.stack(drawn)
         pieces = zip(torch.stack(latents).split(batch_size), drawn.split(batch_size), strict=True) if n else []
-        images = [self.ema(latent.to(self.device), label.to(self.device)) for latent, label in pieces]
+        images = [self.ema(latent.to(self.device, self.dtype), label.to(self.device)) for latent, label in pieces]
         return torch.cat(images) if images else torch.empty(0, *self.ema.image_shape, device=self.device)
 
     def validation_step(self, batch: Labelled, batch_idx: int) -> dict[str, Tensor]:
