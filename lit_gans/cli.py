@@ -12,9 +12,10 @@ VERBS = {
 }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Runs one verb; what the user can mend is said in one line, with an exit code that is not 0."""
-    verb = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    arguments = sys.argv[1:] if arguments is None else arguments
+    verb = arguments[0] if arguments else "--help"
     if verb in ("-h", "--help"):
         lines = [f"  {name:10} {what}" for name, what in VERBS.items()]
         print("\n".join(["usage: lit-gans VERB ... (lit-gans VERB --help tells more)", "", *lines]))
@@ -22,20 +23,33 @@ def main() -> None:
     if verb not in VERBS:
         raise SystemExit(f"lit-gans: error: there is no verb {verb!r}; the verbs are {', '.join(VERBS)}")
     try:
-        if verb == "sample":
-            from jsonargparse import auto_cli
+        run_verb(verb, arguments)
+    except Exception as error:
+        if line := line_for_user(error):
+            raise SystemExit(f"lit-gans: error: {line}") from None
+        raise
 
-            from lit_gans.verbs.sample import sample
 
-            auto_cli(sample, args=sys.argv[2:], prog="lit-gans sample")
-        else:
-            from lightning.pytorch.utilities.exceptions import MisconfigurationException
+def run_verb(verb: str, arguments: list[str]) -> None:
+    """Imports what the verb needs, and nothing before."""
+    if verb == "sample":
+        from jsonargparse import auto_cli
 
-            from lit_gans.verbs.fit import GANCLI
+        from lit_gans.verbs.sample import sample
 
-            try:
-                GANCLI(sys.argv[1:])
-            except MisconfigurationException as error:
-                raise UserError(" ".join(str(error).split())) from error
-    except UserError as error:
-        raise SystemExit(f"lit-gans: error: {error}") from None
+        auto_cli(sample, args=arguments[1:], prog="lit-gans sample")
+    else:
+        from lit_gans.verbs.fit import GANCLI
+
+        GANCLI(arguments)
+
+
+def line_for_user(error: BaseException | None) -> str | None:
+    """What is wrong, if the user can mend it: the parser and Lightning wrap our errors in theirs."""
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    while error is not None:
+        if isinstance(error, (UserError, MisconfigurationException)):
+            return " ".join(str(error).split())
+        error = error.__cause__ or error.__context__
+    return None

@@ -2,17 +2,21 @@
 
 import csv
 import io
+import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import wandb
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from torch import Tensor
 
+from lit_gans.errors import UserError
 from lit_gans.files import replacing
 
 
@@ -80,6 +84,19 @@ class CSVRows(Logger):
                 csv.DictWriter(file, self.columns, restval="").writerow(row)
 
 
+def server_answers() -> bool:
+    """Whether the W&B server can be reached; says so in one line if not, since waiting for it would block the run."""
+    settings = wandb.Settings()
+    settings.update_from_env_vars(os.environ)
+    server = urlsplit(settings.base_url)
+    try:
+        socket.create_connection((server.hostname, server.port or 443), timeout=5).close()
+    except OSError as error:
+        rank_zero_warn(f"the W&B server {server.hostname} cannot be reached ({error}): this run is logged offline")
+        return False
+    return True
+
+
 class WandbRun(WandbLogger):
     """W&B with one axis, kimg, for numbers and pictures; offline unless asked, the same run after a resume.
 
@@ -98,20 +115,31 @@ class WandbRun(WandbLogger):
         self._settings = {
             "id": run_dir.name,
             "name": run_dir.name,
-            "dir": str(run_dir),
+            "dir": str(run_dir.resolve()),  # the service may have another working directory
             "resume": "allow",
-            "mode": "online" if online else "offline",
             "config": dict(config),
             **settings,
         }
+        self._online = online
         self._known: set[str] = set()
 
     @property
     @rank_zero_experiment
     def experiment(self) -> wandb.Run:
-        """The run; opened when first asked for."""
+        """The run; opened when first asked for.
+
+        Raises:
+            UserError: the server was asked for and refuses.
+        """
         if self._experiment is None:
-            self._experiment = wandb.init(**self._settings)
+            online = self._online and server_answers()
+            settings = wandb.Settings(silent=not online, init_timeout=20)
+            try:
+                mode = "online" if online else "offline"
+                self._experiment = wandb.init(**self._settings, mode=mode, settings=settings)
+            except wandb.Error as error:
+                reason = " ".join(str(error).split())
+                raise UserError(f"W&B: {reason}; log in with `wandb login`, or leave --online out") from error
             self._experiment.define_metric("kimg")
         return self._experiment
 
@@ -132,6 +160,13 @@ class WandbRun(WandbLogger):
         """Logs the picture that was written to `path`."""
         image = wandb.Image(str(path), caption=f"{kimg:.3f} kimg")
         self.experiment.log({name: image, "kimg": kimg, "step": step})
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Closes the run, so that all rows are on the disk; Lightning leaves that to the end of the process."""
+        if self._experiment is not None:
+            self._experiment.finish(exit_code=int(status != "success"))
+            self._experiment = None
 
 
 class TensorBoardRun(TensorBoardLogger):

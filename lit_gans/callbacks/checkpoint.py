@@ -38,8 +38,8 @@ class Checkpoint(Callback):
         self.written_at = time.monotonic()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Starts the clock."""
-        self.written_at = time.monotonic()
+        """Starts the clock; what the run begins with need not be written."""
+        self.written_at, self.begun_at = time.monotonic(), trainer.global_step
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Makes a checkpoint due, and the best one too if the metric improved."""
@@ -56,7 +56,7 @@ class Checkpoint(Callback):
     ) -> None:
         """Writes what is due, before the next batch begins."""
         steps = self.every_n_train_steps
-        by_steps = steps is not None and trainer.global_step > 0 and trainer.global_step % steps == 0
+        by_steps = steps is not None and trainer.global_step % steps == 0 and trainer.global_step != self.begun_at
         by_time = time.monotonic() - self.written_at >= self.every_n_seconds
         if trainer.strategy.reduce_boolean_decision(self.due or by_steps or by_time, all=False):
             self.write(trainer, pl_module)

@@ -52,6 +52,11 @@ class GAN(AdversarialModule):
             **kwargs,
         )
         self.loss, self.penalties = loss, list(penalties)
+        self.example_input_array = torch.zeros(2, self.generator.latent_dim), torch.zeros(2, dtype=torch.long)
+
+    def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
+        """The discriminator's verdict on the generator's images: both networks once, for the summary of the model."""
+        return self.discriminator(self.generator(latent, label), label)
 
     def setup(self, stage: str) -> None:
         """Refuses data with more classes than the networks know.

@@ -1,6 +1,7 @@
 """fit, validate and test: LightningCLI with the data linked into the model, and one directory for each run."""
 
-import os
+import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_only
 
 import datamodules
 import lit_gans
@@ -21,13 +22,25 @@ from lit_gans.loggers import CSVRows, TensorBoardRun, WandbRun
 from lit_gans.metrics import ImageQuality
 from lit_gans.run import check_same_run, inventory, run_name, short_name, start_over, write_config
 
+NOISE = ("litlogger", "Skipping setting a default", "`weights_only` was not set")
+warnings.filterwarnings("ignore", "Found .* in eval mode")  # the averaged generator is meant to be
+warnings.filterwarnings("ignore", "LightningCLI's args parameter")  # which `main` hands over on purpose
+warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # inside Lightning
+logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+    lambda record: not any(words in record.getMessage() for words in NOISE)
+)
+
 
 class Parser(LightningArgumentParser):
     """Says what is wrong in one line, with the nearest right name."""
 
     def error(self, message: str, ex: Exception | None = None) -> None:
         """Prints the line and leaves with exit code 2."""
-        options = [option for action in self._actions for option in action.option_strings]
+        parsers = [
+            self,
+            *(sub for action in self._actions for sub in dict(getattr(action, "choices", None) or {}).values()),
+        ]
+        options = [option for parser in parsers for action in parser._actions for option in action.option_strings]
         self.exit(2, f"lit-gans: error: {explain(message, options)}\n")
 
 
@@ -89,16 +102,15 @@ class GANCLI(LightningCLI):
 
     def prepare_fit(self, config: Namespace) -> None:
         """Continues what is there, unless told to start over; leaves if there is nothing left to do."""
-        first_process = os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("SLURM_PROCID", "0") == "0"
         last = self.run_dir / "checkpoints" / "last.ckpt"
         if config.fresh:
-            if first_process:
+            if rank_zero_only.rank == 0:
                 start_over(self.run_dir)
         else:
             check_same_run(self.run_dir, self.resolved)
             if config.ckpt_path is None and last.exists():
                 self.continue_from(last, config)
-        if first_process:
+        if rank_zero_only.rank == 0:
             write_config(self.run_dir, {**self.resolved, "fresh": False})
 
     def continue_from(self, last: Path, config: Namespace) -> None:
@@ -113,7 +125,8 @@ class GANCLI(LightningCLI):
             )
             print("A larger --trainer.max_steps or --trainer.max_epochs continues it; --fresh starts over.")
             raise SystemExit(0)
-        rank_zero_info(f"continuing at kimg {kimg:.3f} (step {steps}) of {self.run_dir}")
+        if rank_zero_only.rank == 0:
+            print(f"continuing at kimg {kimg:.3f} (step {steps}) of {self.run_dir}", flush=True)
         config.ckpt_path = str(last)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
