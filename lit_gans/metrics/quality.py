@@ -58,7 +58,7 @@ class ImageQuality(Callback):
     fitting `best/fid`; in a test `test/` takes the place of `val/`.
 
     Args:
-        features: feature networks; by default the one shipped for the dataset, or else Inception.
+        features: feature networks; by default the one shipped for the dataset, or else Inception; [] for no metrics.
         n_real: number of reals; all there are if there are fewer.
         n_fake: number of fakes.
         reference: split of the reals.
@@ -92,7 +92,7 @@ class ImageQuality(Callback):
         """Builds networks and metrics here, in the worker: spawned processes would share the memory of earlier ones."""
         if trainer.datamodule is None:
             raise UserError("image quality is measured against the reals of a DataModule, and none was given")
-        networks = self.features or default_features(trainer.datamodule.name)
+        networks = default_features(trainer.datamodule.name) if self.features is None else self.features
         self._scores = [FeatureScores(network, trainer.strategy.root_device) for network in networks]
 
     def on_validation_batch_end(
@@ -127,6 +127,8 @@ class ImageQuality(Callback):
         self.best_fid = state_dict["best_fid"]
 
     def _evaluate(self, trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
+        if not self._scores:
+            return
         device = trainer.strategy.root_device
         # A data loader and a careless `sample` draw from the global random state.
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
