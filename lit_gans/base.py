@@ -19,7 +19,7 @@ from lit_gans.divergence import DivergenceGuard
 from lit_gans.ema import ema_decay, update_ema
 from lit_gans.errors import UserError
 from lit_gans.losses import AdversarialLoss
-from lit_gans.randomness import keyed_generator, keyed_seed
+from lit_gans.randomness import keyed_generator, seed_engines
 from lit_gans.resume import rewind_to_batch_boundary
 from lit_gans.schedules import Schedule, value_at
 from lit_gans.strategy import average_buffers, no_gradient_sync, prepare_strategy
@@ -137,7 +137,7 @@ class AdversarialModule(L.LightningModule):
         """One batch: every phase that is due, then the averaged generator and the clock."""
         images = len(batch[0]) * self.trainer.world_size
         # Dropout and whatever else asks the global engine: a function of (seed, batch, device), as after any resume.
-        torch.manual_seed(keyed_seed(self.seed, "step", self.turn, self.global_rank))
+        seed_engines(self.device, self.seed, "step", self.turn, self.global_rank)
         for phase in self.phases():
             if phase.due(self.turn):
                 self.play(phase, batch)

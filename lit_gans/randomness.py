@@ -14,3 +14,15 @@ def keyed_generator(*key: int | str) -> torch.Generator:
     """A CPU generator seeded by `key`, for example `(seed, "latent", image_index)`."""
     # The CPU engine looks at the lower 32 bits of a seed only; `keyed_seed` has mixed the whole key into them.
     return torch.Generator().manual_seed(keyed_seed(*key))
+
+
+def seed_engines(device: torch.device, *key: int | str) -> None:
+    """Seeds the global engines of the CPU and of `device` by `key`.
+
+    `torch.manual_seed` would, on a machine whose GPUs are not in use, queue one more call for them each time, with a
+    stack trace: milliseconds and memory at every step.
+    """
+    seed = keyed_seed(*key)
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
