@@ -21,8 +21,8 @@ from lit_gans.files import replacing
 
 
 def shortest(value: float) -> str:
-    """The shortest text from which the number can be read back exactly; most were float32."""
-    return str(np.float32(value)) if np.float32(value) == value else repr(value)
+    """The shortest text that stands for the number: as a float32 where it was one (0.64, not 0.6399999856948853)."""
+    return str(np.float32(value)) if float(np.float32(value)) == value else repr(float(value))
 
 
 class CSVRows(Logger):

@@ -72,6 +72,12 @@ def trainer(**kwargs) -> L.Trainer:
     return L.Trainer(**quiet | kwargs)
 
 
+def fit(model, *, steps=3, data=None, **kwargs):
+    run = trainer(max_steps=steps, **kwargs)
+    run.fit(model, data or Noise())
+    return run
+
+
 def same(one, other) -> bool:
     """Whether two trees of tensors and plain values are equal bit for bit."""
     if isinstance(one, Tensor):

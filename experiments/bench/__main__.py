@@ -144,7 +144,7 @@ def loading(count: int, rounds: int) -> str:
 
 
 def torchvision_mnist(folder: Path, images: torch.Tensor, labels: torch.Tensor) -> datasets.MNIST:
-    """torchvision's MNIST over these images, in the file format of the original."""
+    """Torchvision's MNIST over these images, in the file format of the original."""
     raw = folder / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for part in ("train", "t10k"):

@@ -38,8 +38,11 @@ class Checkpoint(Callback):
         self.written_at = time.monotonic()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Starts the clock; what the run begins with need not be written."""
+        """Starts the clock; what the run begins with need not be written. Removes what a killed process half wrote."""
         self.written_at, self.begun_at = time.monotonic(), trainer.global_step
+        if trainer.is_global_zero:
+            for torn in self.folder(trainer).glob(".*.tmp"):
+                torn.unlink()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Makes a checkpoint due, and the best one too if the metric improved."""
@@ -83,13 +86,17 @@ class Checkpoint(Callback):
                 f"weights are not finite after step {trainer.global_step} ({pl_module.images_seen / 1000:.3f} kimg); "
                 "checkpoints keep the last good ones: try a smaller learning rate or gradient clipping"
             )
-        folder = Path(trainer.default_root_dir) / "checkpoints"
+        folder = self.folder(trainer)
         if self.best_due:
             self.best_due = False
             trainer.save_checkpoint(folder / "best.ckpt", weights_only=False)
         self.due = False
         trainer.save_checkpoint(folder / "last.ckpt", weights_only=False)
         self.written_at = time.monotonic()
+
+    def folder(self, trainer: L.Trainer) -> Path:
+        """Where the checkpoints of this run lie."""
+        return Path(trainer.default_root_dir) / "checkpoints"
 
     def state_dict(self) -> dict[str, Any]:
         """The best value so far."""

@@ -1,0 +1,50 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from lit_gans.callbacks.monitor import draw_curves
+from lit_gans.loggers import CSVRows, shortest
+
+
+def read(path="metrics.csv"):
+    return [dict(row) for row in csv.DictReader(Path(path).open())]
+
+
+def test_columns_that_come_later_are_added():
+    log = CSVRows("metrics.csv")
+    log.log_metrics({"a": 1.0, "epoch": 0}, step=1)
+    log.log_metrics({"b": 2.0}, step=2)
+    log.log_metrics({"a": 3.0, "b": 4.0}, step=3)
+    assert read() == [
+        {"step": "1", "a": "1.0", "b": ""},
+        {"step": "2", "a": "", "b": "2.0"},
+        {"step": "3", "a": "3.0", "b": "4.0"},
+    ]
+
+
+def test_a_continued_file_has_each_step_once():
+    log = CSVRows("metrics.csv")
+    for step in range(1, 6):
+        log.log_metrics({"a": float(step)}, step=step)
+    with open("metrics.csv", "a") as file:
+        file.write("6,6")  # a line that was cut off in writing
+    continued = CSVRows("metrics.csv")
+    continued.log_metrics({"a": 30.0}, step=3)
+    continued.log_metrics({"a": 40.0}, step=4)
+    assert [(row["step"], row["a"]) for row in read()] == [("1", "1.0"), ("2", "2.0"), ("3", "30.0"), ("4", "40.0")]
+
+
+def test_numbers_are_read_back_exactly():
+    for value in (0.1, 1 / 3, 1e-30, 12345.678, float("inf")):
+        assert float(shortest(value)) == value
+        assert np.float32(shortest(float(np.float32(value)))) == np.float32(value)
+    assert shortest(float(np.float32(0.64))) == "0.64"
+
+
+def test_curves_of_rows_with_gaps():
+    rows = [{"kimg": "1", "val/fid": "3", "val/is": ""}, {"kimg": "2", "val/fid": "", "val/is": "2.5"}]
+    draw_curves(rows, Path("curves.png"))
+    assert Path("curves.png").read_bytes().startswith(b"\x89PNG")
+    draw_curves([{"kimg": "1", "other": "1"}], Path("nothing.png"))
+    assert Path("nothing.png").read_bytes().startswith(b"\x89PNG")
