@@ -24,7 +24,7 @@ def identity(config: Config) -> Config:
     return {
         "model": config["model"],
         "data": {"class_path": data["class_path"], "init_args": arguments},
-        "precision": config["trainer"].get("precision") or "32-true",
+        "precision": str(config["trainer"].get("precision") or "32-true"),
         "metrics": config["metrics"],
         "seed": config["seed_everything"],
     }

@@ -105,7 +105,7 @@ def test_a_run_from_start_to_samples(capsys):
     assert all(row["kimg"] for row in rows)
     check_loggers_agree(run, rows)
 
-    main([*SMALL, "--seed_everything=3", "--fresh=true"])
+    main([*SMALL, "--seed_everything=3", "--fresh"])
     again = list(csv.DictReader((run / "metrics.csv").open()))
     assert untimed(again) == untimed(rows)
 
@@ -195,7 +195,7 @@ MISTAKES = [
     (["--trainer.gradient_clip_val=1"], "clipping is not supported for manual optimization"),
     (["--metrics.features=[Inception]"], "download https://"),
     (["--model.discriminator_lr=1e30", "--model.optimizer=torch.optim.SGD"], "not finite"),
-    (["--run_dir=.", "--fresh=true"], "--fresh deletes nothing there"),
+    (["--run_dir=.", "--fresh"], "--fresh deletes nothing there"),
 ]
 
 
@@ -225,7 +225,7 @@ def test_wrong_configs_get_one_line(capsys):
 def test_a_server_that_is_not_there_does_not_stop_a_run(capsys, monkeypatch):
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     with pytest.warns(UserWarning, match="W&B server 127.0.0.1 cannot be reached"):
-        main([*SMALL, "--online=true"])
+        main([*SMALL, "--online"])
     assert list(run_dirs()[0].glob("wandb/offline-run-*/*.wandb"))
 
 

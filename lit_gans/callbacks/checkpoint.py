@@ -5,6 +5,7 @@ from typing import Any, Literal
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lit_gans.errors import UserError
@@ -46,7 +47,7 @@ class Checkpoint(Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Makes a checkpoint due, and the best one too if the metric improved."""
-        if trainer.sanity_checking or not trainer.fit_loop.epoch_loop.val_loop._has_run:
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             return
         self.due = True
         value = trainer.callback_metrics.get(self.monitor)

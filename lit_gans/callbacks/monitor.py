@@ -5,6 +5,7 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
 from lit_gans.files import replacing
@@ -38,7 +39,7 @@ class Curves(Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draws."""
-        if not trainer.sanity_checking and trainer.state.fn == "fit":
+        if not trainer.sanity_checking and trainer.state.fn == TrainerFn.FITTING:
             self.draw(Path(trainer.default_root_dir))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

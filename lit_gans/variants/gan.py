@@ -99,7 +99,7 @@ class GAN(AdversarialModule):
         """Images of the averaged generator.
 
         Latents and labels are drawn image by image, so that the first k of n are the same for any n, batch size and
-        device.
+        device; always in full precision, also in the midst of a training in a lower one.
 
         Args:
             n: Number of images.
@@ -124,7 +124,8 @@ class GAN(AdversarialModule):
         elif n:
             drawn = torch.stack(drawn)
         pieces = zip(torch.stack(latents).split(batch_size), drawn.split(batch_size), strict=True) if n else []
-        images = [self.ema(latent.to(self.device, self.dtype), label.to(self.device)) for latent, label in pieces]
+        with torch.autocast(self.device.type, enabled=False):
+            images = [self.ema(latent.to(self.device, self.dtype), label.to(self.device)) for latent, label in pieces]
         return torch.cat(images) if images else torch.empty(0, *self.ema.image_shape, device=self.device)
 
     def validation_step(self, batch: Labelled, batch_idx: int) -> dict[str, Tensor]:

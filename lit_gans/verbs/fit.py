@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import Namespace
+from jsonargparse import ActionYesNo, Namespace
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -82,8 +82,9 @@ class GANCLI(LightningCLI):
         parser.add_lightning_class_args(Checkpoint, "checkpoint")
         parser.add_argument("--study", type=str, default="default", help="Folder below runs/ that holds the run.")
         parser.add_argument("--run_dir", type=str | None, default=None, help="Names the run directory outright.")
-        parser.add_argument("--fresh", type=bool, default=False, help="Start over where the run directory exists.")
-        parser.add_argument("--online", type=bool, default=False, help="Send the run to the W&B server as it goes.")
+        flag = {"action": ActionYesNo, "default": False}
+        parser.add_argument("--fresh", **flag, help="Start over where the run directory exists.")
+        parser.add_argument("--online", **flag, help="Send the run to the W&B server as it goes.")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
         parser.link_arguments("data.image_shape", "model.init_args.image_shape", apply_on="instantiate")
         parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
@@ -95,23 +96,13 @@ class GANCLI(LightningCLI):
         self.resolved = yaml.safe_load(parser.dump(config, skip_none=False))
         self.run_dir = Path(config.run_dir or Path("runs") / config.study / run_name(self.resolved))
         config.trainer.default_root_dir = str(self.run_dir)
-        if self.subcommand == "fit":
-            self.prepare_fit(config)
-        elif config.ckpt_path is None:
-            config.ckpt_path = str(find_checkpoint(self.run_dir))
-
-    def prepare_fit(self, config: Namespace) -> None:
-        """Continues what is there, unless told to start over; leaves if there is nothing left to do."""
         last = self.run_dir / "checkpoints" / "last.ckpt"
-        if config.fresh:
-            if rank_zero_only.rank == 0:
-                start_over(self.run_dir)
-        else:
+        if self.subcommand != "fit":
+            config.ckpt_path = config.ckpt_path or str(find_checkpoint(self.run_dir))
+        elif not config.fresh:
             check_same_run(self.run_dir, self.resolved)
             if config.ckpt_path is None and last.exists():
                 self.continue_from(last, config)
-        if rank_zero_only.rank == 0:
-            write_config(self.run_dir, {**self.resolved, "fresh": False})
 
     def continue_from(self, last: Path, config: Namespace) -> None:
         """Goes on from the last checkpoint, or says that the run has had the length asked for."""
@@ -120,19 +111,18 @@ class GANCLI(LightningCLI):
         epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"]
         max_steps, max_epochs = config.trainer.max_steps, config.trainer.max_epochs
         if 0 <= max_steps <= steps or max_epochs is not None and 0 <= max_epochs <= epochs:
-            print(
-                f"This run is finished, at kimg {kimg:.3f} (step {steps}, {epochs} epochs).\n{inventory(self.run_dir)}"
-            )
-            print("A larger --trainer.max_steps or --trainer.max_epochs continues it; --fresh starts over.")
+            self.say(f"This run is finished, at kimg {kimg:.3f} (step {steps}, {epochs} epochs).")
+            self.say(inventory(self.run_dir))
+            self.say("A larger --trainer.max_steps or --trainer.max_epochs continues it; --fresh starts over.")
             raise SystemExit(0)
-        if rank_zero_only.rank == 0:
-            print(f"continuing at kimg {kimg:.3f} (step {steps}) of {self.run_dir}", flush=True)
+        self.say(f"continuing at kimg {kimg:.3f} (step {steps}) of {self.run_dir}")
         config.ckpt_path = str(last)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Adds the loggers of the run, unless others were asked for."""
         if self._get(self.config_init, "trainer").logger in (None, True) and self.subcommand == "fit":
-            names = {key: short_name(self.resolved[part]["class_path"]) for key, part in self.PARTS.items()}
+            parts = {"variant": "model", "dataset": "data"}
+            names = {key: short_name(self.resolved[part]["class_path"]) for key, part in parts.items()}
             labels = names | {"seed": self.resolved["seed_everything"], "study": self.resolved["study"]}
             wandb_run = WandbRun(
                 self.run_dir,
@@ -148,9 +138,19 @@ class GANCLI(LightningCLI):
             kwargs["logger"] = False
         return super().instantiate_trainer(**kwargs)
 
-    PARTS = {"variant": "model", "dataset": "data"}
+    @rank_zero_only
+    def before_fit(self) -> None:
+        """Makes the run directory, now that the config has proved to be right."""
+        if self.resolved["fresh"]:
+            start_over(self.run_dir)
+        write_config(self.run_dir, {**self.resolved, "fresh": False})
 
     def after_fit(self) -> None:
         """Says where everything lies."""
-        if self.trainer.is_global_zero:
-            print(inventory(self.run_dir))
+        self.say(inventory(self.run_dir))
+
+    @staticmethod
+    @rank_zero_only
+    def say(line: str) -> None:
+        """Prints on the first process only."""
+        print(line, flush=True)
