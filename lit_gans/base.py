@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Adam, Optimizer
-from typing_extensions import Self
 
 from lit_gans.description import class_path, describe_arguments
 from lit_gans.divergence import DivergenceGuard
@@ -267,7 +266,7 @@ class AdversarialModule(L.LightningModule):
             sizes = ["x".join(map(str, size)) for size in (data.image_shape, expected)]
             raise UserError(f"the data have images of {sizes[0]}, the networks were built for {sizes[1]}")
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> "AdversarialModule":
         """Sets the mode of both players; the averaged generator always stays in eval mode."""
         super().train(mode)
         self.ema.eval()

@@ -5,16 +5,15 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from inspect import signature
 
-from torch import nn
-
 from datamodules import ImageData
 from lit_gans.base import AdversarialModule
 from lit_gans.losses import AdversarialLoss
 from lit_gans.metrics.features import FeatureNetwork
+from lit_gans.networks import Discriminator, Generator
 from lit_gans.penalties import Penalty
 from lit_gans.schedules import Schedule
 
-FAMILIES = (AdversarialModule, ImageData, AdversarialLoss, Penalty, Schedule, FeatureNetwork, nn.Module)
+FAMILIES = (AdversarialModule, ImageData, AdversarialLoss, Penalty, Schedule, FeatureNetwork, Generator, Discriminator)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

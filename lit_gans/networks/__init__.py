@@ -1,7 +1,17 @@
 """Networks, one file per architecture; they know nothing of training."""
 
 from lit_gans.networks.dcgan import DCGANDiscriminator, DCGANGenerator
-from lit_gans.networks.layers import ImageShape, NetworkFactory
+from lit_gans.networks.layers import Discriminator, DiscriminatorFactory, Generator, GeneratorFactory, ImageShape
 from lit_gans.networks.mlp import MLPDiscriminator, MLPGenerator
 
-__all__ = ["DCGANDiscriminator", "DCGANGenerator", "ImageShape", "MLPDiscriminator", "MLPGenerator", "NetworkFactory"]
+__all__ = [
+    "DCGANDiscriminator",
+    "DCGANGenerator",
+    "Discriminator",
+    "DiscriminatorFactory",
+    "Generator",
+    "GeneratorFactory",
+    "ImageShape",
+    "MLPDiscriminator",
+    "MLPGenerator",
+]

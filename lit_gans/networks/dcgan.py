@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lit_gans.networks.layers import ImageShape, LabelEmbedding, halvings
+from lit_gans.networks.layers import Discriminator, Generator, ImageShape, LabelEmbedding, halvings
 
 
 def initialise(module: nn.Module) -> None:
@@ -14,7 +14,7 @@ def initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 1.0, 0.02)
 
 
-class DCGANGenerator(nn.Module):
+class DCGANGenerator(Generator):
     """Latent to a 4 to 7 pixel map, doubled by transposed convolutions (4x4, stride 2) up to the image, then tanh.
 
     The kernels are those of the common PyTorch port; the paper's own code has 5x5 ones and a dense first layer. 28
@@ -59,7 +59,7 @@ class DCGANGenerator(nn.Module):
         return self.layers(self.label(latent, label)[:, :, None, None])
 
 
-class DCGANDiscriminator(nn.Module):
+class DCGANDiscriminator(Discriminator):
     """Strided convolutions (4x4) with batch norm and LeakyReLU 0.2 down to a 4 to 7 pixel map, then one logit.
 
     No batch norm on the first map. A label is one more image plane, learned for each class.

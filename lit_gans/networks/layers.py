@@ -10,8 +10,38 @@ from lit_gans.errors import UserError
 ImageShape = tuple[int, int, int]
 """Channels, height and width of an image."""
 
-NetworkFactory = Callable[[ImageShape, int], nn.Module]
-"""Builds a network for images of a shape, and a number of classes (0: without labels)."""
+
+class Generator(nn.Module):
+    """Latents (N, latent_dim), standard normal, and labels (N,) to images (N, C, H, W) in [-1, 1].
+
+    Attributes:
+        image_shape: (C, H, W) of the images made.
+        num_classes: Labels go from 0 to `num_classes - 1`; 0 for a network without labels.
+        latent_dim: Length of the latent vector.
+    """
+
+    image_shape: ImageShape
+    num_classes: int
+    latent_dim: int
+
+
+class Discriminator(nn.Module):
+    """Images (N, C, H, W) and labels (N,) to logits (N,); never ends in a sigmoid.
+
+    Attributes:
+        image_shape: (C, H, W) of the images judged.
+        num_classes: Labels go from 0 to `num_classes - 1`; 0 for a network without labels.
+    """
+
+    image_shape: ImageShape
+    num_classes: int
+
+
+GeneratorFactory = Callable[[ImageShape, int], Generator]
+"""Builds a generator for images of a shape, and a number of classes (0: without labels)."""
+
+DiscriminatorFactory = Callable[[ImageShape, int], Discriminator]
+"""Builds a discriminator from the same."""
 
 
 class LabelEmbedding(nn.Module):

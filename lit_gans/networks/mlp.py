@@ -5,10 +5,10 @@ from math import prod
 
 from torch import Tensor, nn
 
-from lit_gans.networks.layers import ImageShape, LabelEmbedding
+from lit_gans.networks.layers import Discriminator, Generator, ImageShape, LabelEmbedding
 
 
-class MLPGenerator(nn.Module):
+class MLPGenerator(Generator):
     """Latent, linear layers with LeakyReLU 0.2, image by tanh (after Goodfellow et al., 2014, arXiv:1406.2661).
 
     Args:
@@ -44,7 +44,7 @@ class MLPGenerator(nn.Module):
         return self.layers(self.label(latent, label)).view(-1, *self.image_shape)
 
 
-class MLPDiscriminator(nn.Module):
+class MLPDiscriminator(Discriminator):
     """Image, linear layers with LeakyReLU 0.2 and dropout, one logit.
 
     Args:

@@ -1,6 +1,6 @@
 from typing import Any
 
-from lit_gans.networks import DCGANDiscriminator, DCGANGenerator, NetworkFactory
+from lit_gans.networks import DCGANDiscriminator, DCGANGenerator, DiscriminatorFactory, GeneratorFactory
 from lit_gans.variants.gan import GAN
 
 
@@ -20,8 +20,8 @@ class DCGAN(GAN):
     def __init__(
         self,
         *,
-        generator: NetworkFactory = DCGANGenerator,
-        discriminator: NetworkFactory = DCGANDiscriminator,
+        generator: GeneratorFactory = DCGANGenerator,
+        discriminator: DiscriminatorFactory = DCGANDiscriminator,
         **kwargs: Any,
     ) -> None:
         super().__init__(generator=generator, discriminator=discriminator, **kwargs)

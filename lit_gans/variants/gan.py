@@ -9,7 +9,7 @@ from datamodules.batches import Labelled
 from lit_gans.base import AdversarialModule, Terms
 from lit_gans.errors import UserError
 from lit_gans.losses import AdversarialLoss, NonSaturating
-from lit_gans.networks import ImageShape, MLPDiscriminator, MLPGenerator, NetworkFactory
+from lit_gans.networks import DiscriminatorFactory, GeneratorFactory, ImageShape, MLPDiscriminator, MLPGenerator
 from lit_gans.penalties import Penalty
 from lit_gans.randomness import keyed_generator
 
@@ -37,8 +37,8 @@ class GAN(AdversarialModule):
         image_shape: ImageShape,
         num_classes: int = 0,
         conditional: bool = False,
-        generator: NetworkFactory = MLPGenerator,
-        discriminator: NetworkFactory = MLPDiscriminator,
+        generator: GeneratorFactory = MLPGenerator,
+        discriminator: DiscriminatorFactory = MLPDiscriminator,
         loss: AdversarialLoss = NonSaturating(),  # noqa: B008 (losses have no state)
         penalties: Sequence[Penalty] = (),
         **kwargs: Any,
