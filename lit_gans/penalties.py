@@ -1,5 +1,6 @@
 """Penalties that keep a critic smooth, as terms of the discriminator's loss: `penalty(critic, real, fake)`."""
 
+import re
 from collections.abc import Callable
 
 import torch
@@ -29,13 +30,13 @@ class Penalty:
             same (lazy regularization, StyleGAN2, arXiv:1912.04958, section 3.1).
     """
 
-    def __init__(self, weight: float, every: int = 1) -> None:
+    def __init__(self, weight: float = 10.0, every: int = 1) -> None:
         self.weight, self.every = weight, every
 
     @property
     def name(self) -> str:
         """The term's name in the logs."""
-        return type(self).__name__.lower()
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw = torch.rand) -> Tensor:
         """The weighted term, a scalar.
@@ -52,13 +53,8 @@ class Penalty:
 class R1(Penalty):
     """Squared gradient norm on reals, weight/2 E |grad D(x)|^2 (Mescheder et al., 2018, arXiv:1801.04406, eq. 9).
 
-    Args:
-        weight: gamma of the paper.
-        every: Batches from one computation to the next.
+    The weight is the paper's gamma.
     """
-
-    def __init__(self, weight: float = 10.0, every: int = 1) -> None:
-        super().__init__(weight, every)
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw = torch.rand) -> Tensor:
         """weight/2 E |grad D(x)|^2 over reals."""
@@ -68,13 +64,8 @@ class R1(Penalty):
 class GradientPenalty(Penalty):
     """Gradient norms pulled to one between reals and fakes (WGAN-GP, Gulrajani et al., 2017, arXiv:1704.00028, eq. 3).
 
-    Args:
-        weight: lambda of the paper.
-        every: Batches from one computation to the next.
+    The weight is the paper's lambda.
     """
-
-    def __init__(self, weight: float = 10.0, every: int = 1) -> None:
-        super().__init__(weight, every)
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw = torch.rand) -> Tensor:
         """Weight E (|grad D(x)| - 1)^2 over points drawn uniformly on the lines from real to fake."""

@@ -52,6 +52,8 @@ class GAN(AdversarialModule):
             **kwargs,
         )
         self.loss, self.penalties = loss, list(penalties)
+        if len({penalty.name for penalty in self.penalties}) < len(self.penalties):
+            raise UserError("penalties: each kind can be given once")
         self.example_input_array = torch.zeros(2, self.generator.latent_dim), torch.zeros(2, dtype=torch.long)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
