@@ -71,8 +71,9 @@ class Stream(Batches):
 
     Image k, counted from 0 over all processes, is `order[k % n]` of the `k // n`-th pass over the n images. Batch b of
     size B holds images b*B..(b+1)*B-1, of which each process takes a contiguous part. An epoch is `max(n // B, 1)`
-    batches; the order goes on over its end, so that a batch may hold images of two passes. Iterating yields from the
-    present position to the end of the epoch. The position, in batches handed out, is the whole state.
+    batches; the order goes on over its end, so that a batch may hold images of two passes. Iterating yields
+    an epoch's number of batches from the present position, which, in batches handed out, is the whole state; who stops
+    earlier goes on from there. (Lightning does, in an epoch that it resumes or that is limited.)
 
     Args:
         images: uint8, (n, C, H, W).
@@ -91,8 +92,7 @@ class Stream(Batches):
         return max(len(self.images) // self.batch_size, 1)
 
     def __iter__(self) -> Iterator[Labelled]:
-        end = (self.position // len(self) + 1) * len(self)
-        for batch in self.numbered(range(self.position, end)):
+        for batch in self.numbered(range(self.position, self.position + len(self))):
             self.position += 1  # counted here and not where batches are made: workers are ahead
             yield batch
 

@@ -21,19 +21,16 @@ from lit_gans.losses import AdversarialLoss
 from lit_gans.randomness import keyed_generator, seed_engines
 from lit_gans.resume import rewind_to_batch_boundary
 from lit_gans.schedules import Schedule, value_at
-from lit_gans.strategy import average_buffers, no_gradient_sync, prepare_strategy
+from lit_gans.strategy import average_buffers, check_trainer, no_gradient_sync
 
 Terms = dict[str, Tensor]
 Player = Literal["generator", "discriminator"]
 
 
 class Phase(NamedTuple):
-    """One turn of one player: what it minimises, and on which batches.
+    """One turn of one player: whose parameters move, what they minimise (named terms, whose sum counts), and when.
 
-    Attributes:
-        player: Whose parameters move.
-        objective: From a batch to named terms, whose sum is minimised.
-        every: On every how-many-th batch, or a function of the number of batches before this one.
+    `every` is a number of batches, or a function from the number of batches before this one to yes or no.
     """
 
     player: Player
@@ -41,8 +38,8 @@ class Phase(NamedTuple):
     every: int | Callable[[int], bool] = 1
 
     def due(self, turn: int) -> bool:
-        """Whether this phase is played on batch `turn` (counted from 0)."""
-        return self.every(turn) if callable(self.every) else turn % self.every == 0
+        """Whether this phase is played on batch `turn` (counted from 0): at the end of each `every` batches."""
+        return self.every(turn) if callable(self.every) else (turn + 1) % self.every == 0
 
 
 class AdversarialModule(L.LightningModule):
@@ -89,6 +86,8 @@ class AdversarialModule(L.LightningModule):
         ema_ramp: float | None = 0.05,
     ) -> None:
         super().__init__()
+        if min(n_critic, micro_batches) < 1 or ema_half_life < 0 or issubclass(optimizer, torch.optim.LBFGS):
+            raise UserError("n_critic and micro_batches start at 1, ema_half_life at 0, and LBFGS cannot play a game")
         self.save_hyperparameters(describe_arguments(currentframe()))
         self.automatic_optimization = False
         self.generator, self.discriminator = generator, discriminator
@@ -98,9 +97,8 @@ class AdversarialModule(L.LightningModule):
         self.clips = {"generator": generator_clip, "discriminator": discriminator_clip}
         self.n_critic, self.micro_batches = n_critic, micro_batches
         self.ema_half_life, self.ema_ramp = ema_half_life, ema_ramp
-        self.seed = torch.initial_seed()
-        self.turn = self.images_seen = 0
-        self._phase = ""
+        self.seed, self.turn, self.images_seen = torch.initial_seed(), 0, 0
+        self._phase, self._watched = 0, False
         self._piece: tuple[int, int, int] | None = None
         self._row: dict[str, list[Tensor]] = {}
         self.divergence = DivergenceGuard()
@@ -137,8 +135,9 @@ class AdversarialModule(L.LightningModule):
         images = len(batch[0]) * self.trainer.world_size
         # Dropout and whatever else asks the global engine: a function of (seed, batch, device), as after any resume.
         seed_engines(self.device, self.seed, "step", self.turn, self.global_rank)
-        for phase in self.phases():
+        for index, phase in enumerate(self.phases()):
             if phase.due(self.turn):
+                self._phase = index
                 self.play(phase, batch)
         average_buffers(self.trainer.strategy, self.generator, self.discriminator)
         self.images_seen += images
@@ -153,7 +152,8 @@ class AdversarialModule(L.LightningModule):
         optimizer = dict(zip(("generator", "discriminator"), self.optimizers(), strict=True))[player]
         for group in optimizer.param_groups:
             group["lr"] = value_at(self.learning_rates[player], self.images_seen / 1000)
-        self._phase = phase.objective.__name__
+        row = self.next_row()
+        self._watched = self.turn <= row and not any(phase.due(turn) for turn in range(self.turn + 1, row + 1))
         with self.toggled_optimizer(optimizer):
             optimizer.zero_grad(set_to_none=True)
             start = 0
@@ -162,13 +162,14 @@ class AdversarialModule(L.LightningModule):
                 self._piece = (start, stop, size)
                 with nullcontext() if stop == size else no_gradient_sync(self.trainer.strategy):
                     terms = phase.objective(type(batch)(*piece))
-                    self.manual_backward(sum(terms.values()) * ((stop - start) / size))
+                    loss = sum(terms.values())
+                    self.manual_backward(loss * ((stop - start) / size))
                 for name, term in terms.items():
                     self.note(f"{player}/{name}", term)
-                self.divergence.watch(player, terms.values(), self.turn)
+                self.divergence.watch(player, loss, self.turn)
                 start = stop
+            self._piece = None
             optimizer.step()
-        self._phase, self._piece = "", None
 
     def draw(self, sampler: Callable[..., Tensor], purpose: str, *shape: int) -> Tensor:
         """Random numbers for the images at hand, a function of (seed, images seen, phase, purpose).
@@ -187,12 +188,12 @@ class AdversarialModule(L.LightningModule):
         generator = keyed_generator(self.seed, self.images_seen, self._phase, purpose)
         numbers = sampler(size * world * per_image, *shape[1:], generator=generator)
         first = (rank * size + start) * per_image
-        return numbers[first : first + shape[0]].to(self.device, non_blocking=True)
+        return numbers[first : first + shape[0]].to(self.device)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clips, and notes the gradient's norm; gradients are unscaled here whatever the precision."""
         player = "generator" if optimizer is self.trainer.optimizers[0] else "discriminator"
-        if self.clips[player] is None and not self.row_due:
+        if self.clips[player] is None and not self._watched:
             return
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
@@ -210,40 +211,40 @@ class AdversarialModule(L.LightningModule):
         ]
 
     def count_one_step(self) -> None:
-        """Counts this batch once, however many optimizers moved (Lightning counts each of them, #17958)."""
+        """Counts this batch once, however many optimizers moved (Lightning counts each, #17958)."""
         progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
         for counter in (progress.total, progress.current):
             counter.ready = counter.completed = self.turn
 
     # -- what is logged ------------------------------------------------------------------------------------------------
 
-    @property
-    def row_due(self) -> bool:
-        """Whether the loggers get a row after this batch; nothing is computed for them otherwise."""
+    def next_row(self) -> int:
+        """The batch after which the loggers get their next row; -1 for none."""
         every = self._trainer.log_every_n_steps if self._trainer else 0
-        return bool(every) and (self.turn + 1) % every == 0
+        return (self.turn // every + 1) * every - 1 if every else -1
 
     def note(self, name: str, value: Tensor) -> None:
-        """Puts a scalar into the row of this batch, if there is to be one; values of micro-batches are averaged."""
-        if self.row_due:
-            self._row.setdefault(name, []).append(value.detach())
+        """Keeps a scalar for the rows, which have each one's latest value; those of micro-batches are averaged."""
+        if not self._piece or self._piece[0] == 0:
+            self._row[name] = []
+        self._row[name].append(value.detach())
 
     def note_decisions(self, loss: AdversarialLoss, real_logits: Tensor, fake_logits: Tensor) -> None:
-        """Puts the discriminator's mean verdicts and its accuracy into the row."""
-        if self.row_due:
+        """Keeps the discriminator's mean verdicts and its accuracy, if this is its last turn before the next row."""
+        if self._watched:
             for name, value in loss.decisions(real_logits.detach(), fake_logits.detach()).items():
                 self.note(f"discriminator/{name}", value)
 
     def log_row(self) -> None:
         """Hands the row of this batch to the loggers, averaged over devices."""
-        row, self._row = self._row, {}
-        if not row:
+        every = self.trainer.log_every_n_steps
+        if not every or self.turn % every or not self._row:
             return
         self.divergence.check(self.all_gather)
-        values = torch.stack([torch.stack(parts).float().mean() for parts in row.values()])
-        values = self.all_gather(values).view(-1, len(row)).mean(0)
+        values = torch.stack([torch.stack(parts).float().mean() for parts in self._row.values()])
+        values = self.all_gather(values).view(-1, len(self._row)).mean(0)
         shown = {"generator/adversarial", "discriminator/adversarial"}
-        for name, value in zip(row, values, strict=True):
+        for name, value in zip(self._row, values, strict=True):
             self.log(name, value, prog_bar=name in shown)
         self.log_clock()
 
@@ -255,25 +256,20 @@ class AdversarialModule(L.LightningModule):
     # -- what Lightning asks -------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Makes the Trainer's strategy fit for two players.
-
-        Raises:
-            UserError: the strategy or the size of the images cannot work.
-        """
-        prepare_strategy(self.trainer.strategy)
+        """Checks that strategy, precision and image size can work, or raises a UserError."""
+        check_trainer(self.trainer)
         data, expected = self.trainer.datamodule, self.hparams.get("image_shape")
         if expected and list(getattr(data, "image_shape", expected)) != list(expected):
-            sizes = ["x".join(map(str, size)) for size in (data.image_shape, expected)]
-            raise UserError(f"the data have images of {sizes[0]}, the networks were built for {sizes[1]}")
+            raise UserError(f"the data have images of {list(data.image_shape)}, the networks are for {list(expected)}")
 
     def train(self, mode: bool = True) -> "AdversarialModule":
-        """Sets the mode of both players; the averaged generator always stays in eval mode."""
+        """Sets the mode of both players; the averaged generator stays in eval mode."""
         super().train(mode)
         self.ema.eval()
         return self
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Lets Lightning's own count of rows, which a resume can shift, follow the clock."""
+        """Lets Lightning's own count of rows follow the clock; a resume can shift it."""
         self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.turn
 
     def on_validation_epoch_end(self) -> None:
@@ -284,7 +280,8 @@ class AdversarialModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the clock and how to rebuild the module; what is saved is the state between two batches."""
         checkpoint["class_path"] = class_path(type(self))
-        checkpoint["clock"] = {"seed": self.seed, "turn": self.turn, "images_seen": self.images_seen}
+        checkpoint["clock"] = {name: getattr(self, name) for name in ("seed", "turn", "images_seen")}
+        checkpoint["row"] = self._row
         rewind_to_batch_boundary(checkpoint["loops"]["fit_loop"], self.turn, self.trainer.num_training_batches)
 
     @classmethod
@@ -295,6 +292,7 @@ class AdversarialModule(L.LightningModule):
         return load(checkpoint_path, cls=cls, **arguments)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restores the clock."""
-        clock = checkpoint["clock"]
-        self.seed, self.turn, self.images_seen = clock["seed"], clock["turn"], clock["images_seen"]
+        """Restores the clock, and what is kept for the next row."""
+        for name, value in checkpoint["clock"].items():
+            setattr(self, name, value)
+        self._row = {name: [part.to(self.device) for part in parts] for name, parts in checkpoint["row"].items()}

@@ -9,10 +9,15 @@ from typing import Any
 
 from lightning.pytorch.utilities.parsing import collect_init_args
 from torch import nn
+from torch.optim import Optimizer
 
 from lit_gans.errors import UserError
+from lit_gans.losses import AdversarialLoss
+from lit_gans.penalties import Penalty
+from lit_gans.schedules import Schedule
 
 TRUSTED = ("lit_gans.", "torch.optim.")
+KINDS = (nn.Module, AdversarialLoss, Penalty, Schedule, Optimizer)
 
 
 def class_path(cls: Callable[..., Any]) -> str:
@@ -65,7 +70,9 @@ def rebuild(description: Any, find_class: Callable[[str], type]) -> Any:
 
 
 def find_trusted_class(path: str) -> type:
-    """The class at an import path of this project or of torch.optim; a file can name no other.
+    """The model, network, loss, penalty, schedule or optimizer at an import path of this project or of torch.optim.
+
+    A file can name nothing else: other classes could do things when they are built.
 
     Raises:
         UserError: the path leads elsewhere, or to nothing.
@@ -77,6 +84,6 @@ def find_trusted_class(path: str) -> type:
         found = getattr(import_module(module), name, None)
     except ImportError:
         found = None
-    if not isclass(found) or not class_path(found).startswith(TRUSTED):
+    if not isclass(found) or not issubclass(found, KINDS) or not class_path(found).startswith(TRUSTED):
         raise UserError(f"the file names the class {path}, which this version does not have")
     return found

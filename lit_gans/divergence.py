@@ -1,6 +1,6 @@
 """Notices a loss that is NaN or infinite, at no cost in synchronisation."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -15,10 +15,9 @@ class DivergenceGuard:
         self.first: dict[str, Tensor] = {}
 
     @torch.no_grad()
-    def watch(self, player: str, terms: Iterable[Tensor], turn: int) -> None:
-        """Looks at the terms (scalars) of one turn."""
-        finite = torch.stack([term.detach() for term in terms]).isfinite().all()
-        found = torch.where(finite, torch.inf, float(turn))
+    def watch(self, player: str, loss: Tensor, turn: int) -> None:
+        """Looks at the loss (a scalar) of one turn."""
+        found = torch.where(loss.isfinite(), torch.inf, float(turn))
         self.first[player] = torch.minimum(self.first[player], found) if player in self.first else found
 
     def check(self, gather: Callable[[Tensor], Tensor]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import numpy as np
 import wandb
@@ -89,8 +90,11 @@ def server_answers() -> bool:
     settings = wandb.Settings()
     settings.update_from_env_vars(os.environ)
     server = urlsplit(settings.base_url)
+    if server.scheme in getproxies():  # then only the proxy knows
+        return True
     try:
-        socket.create_connection((server.hostname, server.port or 443), timeout=5).close()
+        port = server.port or {"http": 80}.get(server.scheme, 443)
+        socket.create_connection((server.hostname, port), timeout=5).close()
     except OSError as error:
         rank_zero_warn(f"the W&B server {server.hostname} cannot be reached ({error}): this run is logged offline")
         return False
@@ -101,20 +105,21 @@ class WandbRun(WandbLogger):
     """W&B with one axis, kimg, for numbers and pictures; offline unless asked, the same run after a resume.
 
     Args:
-        run_dir: The run directory; its name is the run's name and id.
+        run_dir: The run directory.
+        name: The run's name and id.
         config: Shown and filtered by in W&B.
         online: Whether to talk to the server.
         settings: Further arguments of `wandb.init`, such as project, group, job_type and tags.
     """
 
     def __init__(
-        self, run_dir: str | Path, *, config: Mapping[str, Any], online: bool = False, **settings: Any
+        self, run_dir: str | Path, *, name: str, config: Mapping[str, Any], online: bool = False, **settings: Any
     ) -> None:
         run_dir = Path(run_dir)
-        super().__init__(name=run_dir.name, id=run_dir.name, save_dir=run_dir, offline=not online)
+        super().__init__(name=name, id=name, save_dir=run_dir, offline=not online)
         self._settings = {
-            "id": run_dir.name,
-            "name": run_dir.name,
+            "id": name,
+            "name": name,
             "dir": str(run_dir.resolve()),  # the service may have another working directory
             "resume": "allow",
             "config": dict(config),

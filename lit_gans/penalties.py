@@ -13,7 +13,8 @@ Draw = Callable[..., Tensor]
 def input_gradient(critic: Critic, images: Tensor) -> Tensor:
     """The gradient of each logit with respect to its own image, flattened: (N, C*H*W), itself differentiable.
 
-    Computed with autocast off: second derivatives in half precision are wrong by several per cent.
+    With batch norm in the critic, a logit depends on the other images too, and their share is in the gradient. Computed
+    with autocast off: second derivatives in half precision are wrong by several per cent.
     """
     with torch.autocast(images.device.type, enabled=False):
         images = images.detach().to(torch.promote_types(images.dtype, torch.float32)).requires_grad_(True)
@@ -64,7 +65,7 @@ class R1(Penalty):
 class GradientPenalty(Penalty):
     """Gradient norms pulled to one between reals and fakes (WGAN-GP, Gulrajani et al., 2017, arXiv:1704.00028, eq. 3).
 
-    The weight is the paper's lambda.
+    The weight is the paper's lambda. Not meant for a critic with batch norm (section 4).
     """
 
     def __call__(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw = torch.rand) -> Tensor:

@@ -13,19 +13,22 @@ from lit_gans.files import replacing
 
 Config = dict[str, Any]
 
-PLACE = {"root", "num_workers", "download", "seed"}
-"""Arguments of the data that do not change what is learned; the seed has its own place in the run's name."""
-
 
 def identity(config: Config) -> Config:
-    """The part of a config that changes the result: not the length of training, logging, devices or places."""
+    """The part of a config that changes the result: not the length of training, logging, devices or places.
+
+    The place of the data counts only where nothing else says which data they are: for folders of images.
+    """
     data = config["data"]
-    arguments = {key: value for key, value in (data.get("init_args") or {}).items() if key not in PLACE}
+    given = data.get("init_args") or {}
+    named = "download" in given or short_name(data["class_path"]) == "digits"
+    ignored = {"num_workers", "download", "seed", *(["root"] * named)}
+    arguments = {key: value for key, value in given.items() if key not in ignored}
     return {
         "model": config["model"],
         "data": {"class_path": data["class_path"], "init_args": arguments},
         "precision": str(config["trainer"].get("precision") or "32-true"),
-        "metrics": config["metrics"],
+        "metrics": {**config["metrics"], "limit_val_batches": config["trainer"].get("limit_val_batches")},
         "seed": config["seed_everything"],
     }
 
@@ -50,16 +53,21 @@ def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
     return {key: value for name, branch in tree.items() for key, value in flatten(branch, f"{prefix}.{name}").items()}
 
 
-def check_same_run(run_dir: Path, config: Config) -> None:
-    """Refuses a run directory that was made by another config.
+def check_same_run(run_dir: Path, config: Config, parts: tuple[str, ...] = ()) -> None:
+    """Refuses a run directory that was made by another config, and a folder that is none.
+
+    Args:
+        run_dir: Of the run; need not exist.
+        config: Of now.
+        parts: Look only at these parts of the identity; all by default.
 
     Raises:
         UserError: names the keys that differ.
     """
-    path = run_dir / "config.yaml"
-    if not path.exists():
+    if not run_dir.exists() or not any(run_dir.iterdir()):
         return
-    before, now = (flatten(identity(tree)) for tree in (yaml.safe_load(path.read_text()), config))
+    essences = identity(read_config(run_dir)), identity(config)
+    before, now = (flatten({key: tree[key] for key in parts or tree}) for tree in essences)
     differing = [
         f"{key.removeprefix('.').replace('.init_args', '')} ({before.get(key)} there, {now.get(key)} now)"
         for key in sorted(before.keys() | now.keys())
@@ -78,27 +86,52 @@ def write_config(run_dir: Path, config: Config) -> None:
         temporary.write_text(yaml.safe_dump(config, sort_keys=False))
 
 
-def start_over(run_dir: Path) -> None:
-    """Deletes what an earlier run left; refuses a folder that is not a run directory.
+def read_config(run_dir: Path) -> Config:
+    """The config that a run directory was made by.
 
     Raises:
-        UserError: the folder holds other things.
+        UserError: the folder is no run directory.
     """
-    if run_dir.exists() and any(run_dir.iterdir()) and not (run_dir / "config.yaml").exists():
-        raise UserError(f"{run_dir} is not a run directory (it has no config.yaml): --fresh deletes nothing there")
-    shutil.rmtree(run_dir, ignore_errors=True)
+    try:
+        config = yaml.safe_load((run_dir / "config.yaml").read_text())
+        identity(config)
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{run_dir} is a folder, but not one of a run (no config.yaml of ours): name another"
+        ) from error
+    return config
+
+
+CONTENTS = {
+    "samples": "sample grids over time, on the same latents",
+    "curves.png": "losses, accuracy of D, FID and IS over kimg",
+    "metrics.csv": "every logged row",
+    "checkpoints": "last.ckpt to continue from, best.ckpt by FID",
+    "tensorboard": "the same rows for TensorBoard",
+    "wandb": "the same rows for W&B; send them with `wandb sync`",
+    "config.yaml": "the resolved config; repeats the run",
+}
+"""What a run makes in its directory."""
+
+
+def start_over(run_dir: Path) -> None:
+    """Deletes what an earlier run made, and nothing else; the config last, so that a deletion can be taken up again.
+
+    Raises:
+        UserError: the folder is no run directory.
+    """
+    if not run_dir.exists() or not any(run_dir.iterdir()):
+        return
+    read_config(run_dir)
+    for name in CONTENTS:
+        path = run_dir / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def inventory(run_dir: Path) -> str:
     """What lies in a run directory, one line each."""
-    contents = {
-        "samples": "sample grids over time, on the same latents",
-        "curves.png": "losses, accuracy of D, FID and IS over kimg",
-        "metrics.csv": "every logged row",
-        "config.yaml": "the resolved config; repeats the run",
-        "checkpoints": "last.ckpt to continue from, best.ckpt by FID",
-        "tensorboard": "the same rows for TensorBoard",
-        "wandb": "the same rows for W&B; send them with `wandb sync`",
-    }
-    lines = [f"  {name:12} {what}" for name, what in contents.items() if (run_dir / name).exists()]
+    lines = [f"  {name:12} {what}" for name, what in CONTENTS.items() if (run_dir / name).exists()]
     return "\n".join([f"Run directory: {run_dir}", *lines])

@@ -2,6 +2,19 @@
 
 import math
 
+from lit_gans.errors import UserError
+
+
+def positive(kimg: float) -> float:
+    """The number itself.
+
+    Raises:
+        UserError: it is not above 0.
+    """
+    if kimg <= 0:
+        raise UserError(f"a schedule's kimg must be above 0, not {kimg}")
+    return kimg
+
 
 class Schedule:
     """A number as a function of time; time is counted in kimg (thousands of real images seen by all devices)."""
@@ -22,7 +35,7 @@ class Linear(Schedule):
     """
 
     def __init__(self, *, start: float, kimg: float, end: float = 0.0, begin: float = 0.0) -> None:
-        self.start, self.kimg, self.end, self.begin = start, kimg, end, begin
+        self.start, self.kimg, self.end, self.begin = start, positive(kimg), end, begin
 
     def __call__(self, kimg: float) -> float:
         """The value after `kimg` thousand images."""
@@ -40,7 +53,7 @@ class Cosine(Schedule):
     """
 
     def __init__(self, *, start: float, kimg: float, end: float = 0.0) -> None:
-        self.start, self.kimg, self.end = start, kimg, end
+        self.start, self.kimg, self.end = start, positive(kimg), end
 
     def __call__(self, kimg: float) -> float:
         """The value after `kimg` thousand images."""

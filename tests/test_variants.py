@@ -108,7 +108,14 @@ def test_a_file_names_no_foreign_classes():
 
 
 @pytest.mark.parametrize(
-    "path", ["lit_gans.files.os", "lit_gans.callbacks.samples.Path", "os.system", "lit_gans.nope.A"]
+    "path",
+    [
+        "lit_gans.files.os",
+        "lit_gans.callbacks.samples.Path",
+        "os.system",
+        "lit_gans.nope.A",
+        "lit_gans.verbs.fit.GANCLI",
+    ],
 )
 def test_a_file_runs_nothing_else(path):
     fitted(lit_gans.GAN)

@@ -32,6 +32,8 @@ class Checkpoint(Callback):
         monitor: str = "val/fid",
         mode: Literal["min", "max"] = "min",
     ) -> None:
+        if every_n_train_steps is not None and every_n_train_steps < 1:
+            raise UserError(f"checkpoint.every_n_train_steps must be at least 1, not {every_n_train_steps}")
         self.every_n_seconds, self.every_n_train_steps = every_n_seconds, every_n_train_steps
         self.monitor, self.sign = monitor, 1 if mode == "min" else -1
         self.best = float("inf")
@@ -78,7 +80,7 @@ class Checkpoint(Callback):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Writes when told to terminate, which Lightning obeys between two batches."""
-        if isinstance(exception, SIGTERMException):
+        if isinstance(exception, SIGTERMException) and not trainer.validating:  # whose row would then be missing
             self.write(trainer, pl_module)
 
     def write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -29,7 +29,7 @@ class Throughput(Callback):
         """Stops it, and logs the mean since the row before."""
         self.seconds += time.perf_counter() - self.began
         self.images += pl_module.images_seen - self.images_before
-        if pl_module.turn % trainer.log_every_n_steps == 0:
+        if trainer.log_every_n_steps and pl_module.turn % trainer.log_every_n_steps == 0:
             pl_module.log("speed/images_per_second", self.images / self.seconds)
             self.images, self.seconds = 0, 0.0
 

@@ -8,6 +8,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
 
+from lit_gans.errors import UserError
 from lit_gans.files import replacing
 from lit_gans.randomness import keyed_generator
 
@@ -30,11 +31,13 @@ class SampleGrid(Callback):
     shows one class.
 
     Args:
-        rows: Rows of the grid; with labels, at most the number of classes.
+        rows: Rows of the grid; by default one for each class, or 8 without labels.
         columns: Images in a row.
     """
 
-    def __init__(self, *, rows: int = 8, columns: int = 8) -> None:
+    def __init__(self, *, rows: int | None = None, columns: int = 8) -> None:
+        if columns < 1 or rows is not None and rows < 1:
+            raise UserError("a grid of samples needs at least one row and one column")
         self.rows, self.columns = rows, columns
         self.drawn_at = -1
 
@@ -58,8 +61,9 @@ class SampleGrid(Callback):
         if self.drawn_at == pl_module.images_seen:
             return
         self.drawn_at = pl_module.images_seen
-        rows = min(self.rows, pl_module.num_classes) if pl_module.num_classes else self.rows
-        labels = torch.arange(rows).repeat_interleave(self.columns) if pl_module.num_classes else None
+        classes = pl_module.num_classes
+        rows = min(self.rows or classes, classes) if classes else self.rows or 8
+        labels = torch.arange(rows).repeat_interleave(self.columns) if classes else None
         images = pl_module.sample(rows * self.columns, labels, keyed_generator(pl_module.seed, "grid"))
         grid = image_grid(images, self.columns)
         kimg = pl_module.images_seen / 1000

@@ -54,7 +54,11 @@ class GAN(AdversarialModule):
         self.loss, self.penalties = loss, list(penalties)
         if len({penalty.name for penalty in self.penalties}) < len(self.penalties):
             raise UserError("penalties: each kind can be given once")
-        self.example_input_array = torch.zeros(2, self.generator.latent_dim), torch.zeros(2, dtype=torch.long)
+
+    @property
+    def example_input_array(self) -> tuple[Tensor, Tensor]:
+        """Two latents and labels, for the summary of the model."""
+        return torch.zeros(2, self.generator.latent_dim, dtype=self.dtype), torch.zeros(2, dtype=torch.long)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """The discriminator's verdict on the generator's images: both networks once, for the summary of the model."""
@@ -113,15 +117,17 @@ class GAN(AdversarialModule):
             (n, C, H, W) in [-1, 1], on the model's device.
 
         Raises:
-            UserError: a label that the network does not know.
+            UserError: a label that the network does not know, or any for one without labels.
         """
         latents, drawn = [], []
         for _ in range(n):
             latents.append(torch.randn(self.ema.latent_dim, generator=generator))
             drawn.append(torch.randint(max(self.num_classes, 1), (), generator=generator))
         if labels is not None:
+            if not self.num_classes:
+                raise UserError("this model takes no labels")
             drawn = torch.as_tensor(labels).expand(n)
-            if self.num_classes and not ((drawn >= 0) & (drawn < self.num_classes)).all():
+            if not ((drawn >= 0) & (drawn < self.num_classes)).all():
                 raise UserError(f"labels of this model go from 0 to {self.num_classes - 1}")
         elif n:
             drawn = torch.stack(drawn)
@@ -133,5 +139,6 @@ class GAN(AdversarialModule):
     def validation_step(self, batch: Labelled, batch_idx: int) -> dict[str, Tensor]:
         """As many fakes of the averaged generator as there are reals; the same latents at every validation."""
         index = batch_idx * self.trainer.world_size + self.trainer.global_rank
-        fake = self.sample(len(batch.image), batch.label, keyed_generator("validation", index))
+        labels = batch.label if self.num_classes else None
+        fake = self.sample(len(batch.image), labels, keyed_generator("validation", index))
         return {"real": batch.image, "fake": fake, "label": batch.label}

@@ -65,7 +65,6 @@ class GANCLI(LightningCLI):
                 "enable_checkpointing": False,
                 "num_sanity_val_steps": 0,
                 "use_distributed_sampler": False,
-                "callbacks": [Throughput(), Curves(), Progress(), ModelSummary(max_depth=3)],
             },
             args=args,
         )
@@ -99,10 +98,16 @@ class GANCLI(LightningCLI):
         last = self.run_dir / "checkpoints" / "last.ckpt"
         if self.subcommand != "fit":
             config.ckpt_path = config.ckpt_path or str(find_checkpoint(self.run_dir))
+            check_same_run(self.run_dir, self.resolved, parts=("model", "data"))
         elif not config.fresh:
             check_same_run(self.run_dir, self.resolved)
-            if config.ckpt_path is None and last.exists():
+            if last.exists():
                 self.continue_from(last, config)
+        if isinstance(config.trainer.val_check_interval, int):  # counts batches across epochs, as everything does
+            config.trainer.check_val_every_n_epoch = None
+
+    def _parse_ckpt_path(self) -> None:
+        """Lightning would read the model's arguments from a checkpoint given by hand; ours come from the config."""
 
     def continue_from(self, last: Path, config: Namespace) -> None:
         """Goes on from the last checkpoint, or says that the run has had the length asked for."""
@@ -119,13 +124,18 @@ class GANCLI(LightningCLI):
         config.ckpt_path = str(last)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Adds the loggers of the run, unless others were asked for."""
-        if self._get(self.config_init, "trainer").logger in (None, True) and self.subcommand == "fit":
+        """Adds the callbacks that every run has and, unless others were asked for, its loggers."""
+        trainer = self._get(self.config_init, "trainer")
+        wanted = {Progress: trainer.enable_progress_bar, ModelSummary: trainer.enable_model_summary}
+        shown = [callback() for callback, want in wanted.items() if want is not False]
+        kwargs["callbacks"] = [*(trainer.callbacks or []), Throughput(), Curves(), *shown]
+        if trainer.logger in (None, True) and self.subcommand == "fit":
             parts = {"variant": "model", "dataset": "data"}
             names = {key: short_name(self.resolved[part]["class_path"]) for key, part in parts.items()}
             labels = names | {"seed": self.resolved["seed_everything"], "study": self.resolved["study"]}
             wandb_run = WandbRun(
                 self.run_dir,
+                name="-".join([labels["study"]] * (labels["study"] != "default") + [self.run_dir.resolve().name]),
                 config=self.resolved | labels,
                 online=self.resolved["online"],
                 project="lit-gans",
