@@ -74,9 +74,10 @@ def check_same_run(run_dir: Path, config: Config, parts: tuple[str, ...] = ()) -
         if before.get(key) != now.get(key)
     ]
     if differing:
+        more = f" and {len(differing) - 4} more" if len(differing) > 4 else ""
         raise UserError(
-            f"{run_dir} belongs to another config, which differs in {', '.join(differing)}: "
-            "name another --run_dir, or start over in it with --fresh"
+            f"{run_dir} belongs to another config, which differs in {', '.join(differing[:4])}{more}: "
+            "name another --run_dir (or, to train anew in it, --fresh)"
         )
 
 
@@ -106,7 +107,7 @@ CONTENTS = {
     "samples": "sample grids over time, on the same latents",
     "curves.png": "losses, accuracy of D, FID and IS over kimg",
     "metrics.csv": "every logged row",
-    "checkpoints": "last.ckpt to continue from, best.ckpt by FID",
+    "checkpoints": "last.ckpt to continue from; best.ckpt by FID, once one was measured",
     "tensorboard": "the same rows for TensorBoard",
     "wandb": "the same rows for W&B; send them with `wandb sync`",
     "config.yaml": "the resolved config; repeats the run",

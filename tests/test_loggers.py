@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lit_gans.callbacks.monitor import draw_curves
+from lit_gans.callbacks.monitor import draw_curves, drawable
 from lit_gans.loggers import CSVRows, shortest
 
 
@@ -44,7 +44,8 @@ def test_numbers_are_read_back_exactly():
 
 def test_curves_of_rows_with_gaps():
     rows = [{"kimg": "1", "val/fid": "3", "val/is": ""}, {"kimg": "2", "val/fid": "", "val/is": "2.5"}]
-    draw_curves(rows, Path("curves.png"))
+    panels = drawable(rows)
+    assert list(panels.values()) == [["val/fid"], ["val/is"]]
+    draw_curves(rows, panels, Path("curves.png"))
     assert Path("curves.png").read_bytes().startswith(b"\x89PNG")
-    draw_curves([{"kimg": "1", "other": "1"}], Path("nothing.png"))
-    assert Path("nothing.png").read_bytes().startswith(b"\x89PNG")
+    assert drawable([{"kimg": "1", "other": "1"}]) == {}

@@ -53,8 +53,9 @@ class Curves(Callback):
         if path.exists():
             with open(path, newline="") as file:
                 rows = list(csv.DictReader(file))
-            with replacing(run_dir / "curves.png") as temporary:
-                draw_curves(rows, temporary)
+            if panels := drawable(rows):
+                with replacing(run_dir / "curves.png") as temporary:
+                    draw_curves(rows, panels, temporary)
 
 
 PANELS = {
@@ -72,14 +73,18 @@ PANELS = {
 """Title of each panel, and the columns drawn in it."""
 
 
-def draw_curves(rows: list[dict[str, str]], path: Path) -> None:
-    """Draws rows of `metrics.csv` over kimg; panels without any value are left out."""
+def drawable(rows: list[dict[str, str]]) -> dict[str, list[str]]:
+    """The panels of which the rows have any value, and the columns that do."""
+    panels = {title: [name for name in names if any(row.get(name) for row in rows)] for title, names in PANELS.items()}
+    return {title: names for title, names in panels.items() if names}
+
+
+def draw_curves(rows: list[dict[str, str]], panels: dict[str, list[str]], path: Path) -> None:
+    """Draws columns of `metrics.csv` over kimg, a panel for each title."""
     from matplotlib.figure import Figure  # half a second that only a run which draws should pay
 
-    panels = {title: [name for name in names if any(row.get(name) for row in rows)] for title, names in PANELS.items()}
-    panels = {title: names for title, names in panels.items() if names}
     height = -(-len(panels) // 2)
-    figure = Figure(figsize=(11, 3.2 * max(height, 1)), layout="constrained")
+    figure = Figure(figsize=(11, 3.2 * height), layout="constrained")
     for index, (title, names) in enumerate(panels.items(), start=1):
         axes = figure.add_subplot(height, 2, index)
         for name in names:

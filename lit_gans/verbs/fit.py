@@ -25,6 +25,7 @@ from lit_gans.run import check_same_run, inventory, run_name, short_name, start_
 NOISE = ("litlogger", "Skipping setting a default", "`weights_only` was not set")
 warnings.filterwarnings("ignore", "Found .* in eval mode")  # the averaged generator is meant to be
 warnings.filterwarnings("ignore", "LightningCLI's args parameter")  # which `main` hands over on purpose
+warnings.filterwarnings("ignore", "The number of training batches")  # rows are counted across epochs
 warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # inside Lightning
 logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
     lambda record: not any(words in record.getMessage() for words in NOISE)
@@ -99,6 +100,7 @@ class GANCLI(LightningCLI):
         if self.subcommand != "fit":
             config.ckpt_path = config.ckpt_path or str(find_checkpoint(self.run_dir))
             check_same_run(self.run_dir, self.resolved, parts=("model", "data"))
+            self.say(f"measuring {config.ckpt_path}")
         elif not config.fresh:
             check_same_run(self.run_dir, self.resolved)
             if last.exists():
