@@ -1,6 +1,7 @@
 """Which of Lightning's strategies can play a game of two, what they need for it, and how they write checkpoints."""
 
 from contextlib import AbstractContextManager, nullcontext
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from lit_gans.errors import UserError
 from lit_gans.files import replacing
@@ -60,7 +62,9 @@ def prepare_strategy(strategy: Strategy) -> None:
     if type(strategy) is DDPStrategy:  # its subclasses are other things, such as DeepSpeed
         if strategy._ddp_kwargs.setdefault("find_unused_parameters", True) is False:
             raise UserError("a GAN needs find_unused_parameters=True of DDP: leave --trainer.strategy to its default")
-        strategy._ddp_kwargs.setdefault("broadcast_buffers", False)
+        known = signature(DistributedDataParallel).parameters  # torch 2.15 gave the argument another name
+        name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+        strategy._ddp_kwargs.setdefault(name, False)
     elif not isinstance(strategy, SingleDeviceStrategy):
         raise UserError(
             f"{type(strategy).__name__} cannot train two players in turn: use DDP (--trainer.devices=N is enough)"

@@ -233,6 +233,8 @@ def test_wrong_configs_get_one_line(capsys):
     assert "'modle'; did you mean model?" in fails(["fit", "--config=bad.yaml"], capsys)
     assert "--model is required" in fails(["fit", "--data=Digits"], capsys)
     assert "there is no verb 'fti'" in fails(["fti"], capsys)
+    fails([*SMALL, "--data=MNIST", "--data.root=absent", "--data.download=false"], capsys)
+    assert not Path("runs").exists()
     assert "no checkpoint at" in fails(["validate", *SMALL[1:]], capsys)
     assert "no checkpoint at nowhere" in fails(["sample", "nowhere", "--output=a.png"], capsys)
 

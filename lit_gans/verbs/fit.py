@@ -152,7 +152,8 @@ class GANCLI(LightningCLI):
 
     @rank_zero_only
     def before_fit(self) -> None:
-        """Makes the run directory, now that the config has proved to be right."""
+        """Makes the run directory, now that the config has proved to be right and the data to be there."""
+        self.datamodule.prepare_data()
         if self.resolved["fresh"]:
             start_over(self.run_dir)
         write_config(self.run_dir, {**self.resolved, "fresh": False})
