@@ -45,13 +45,11 @@ class GAN(AdversarialModule):
     ) -> None:
         if conditional and not num_classes:
             raise UserError("conditional=true needs labels, and these data have none")
-        self.num_classes = num_classes if conditional else 0
+        classes = num_classes if conditional else 0
         super().__init__(
-            generator=generator(image_shape, self.num_classes),
-            discriminator=discriminator(image_shape, self.num_classes),
-            **kwargs,
+            generator=generator(image_shape, classes), discriminator=discriminator(image_shape, classes), **kwargs
         )
-        self.loss, self.penalties = loss, list(penalties)
+        self.num_classes, self.loss, self.penalties = classes, loss, list(penalties)
         if len({penalty.name for penalty in self.penalties}) < len(self.penalties):
             raise UserError("penalties: each kind can be given once")
 

@@ -37,10 +37,8 @@ class Parser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> None:
         """Prints the line and leaves with exit code 2."""
-        parsers = [
-            self,
-            *(sub for action in self._actions for sub in dict(getattr(action, "choices", None) or {}).values()),
-        ]
+        verbs = [dict(getattr(action, "choices", None) or {}).values() for action in self._actions]
+        parsers = [self, *(parser for verb in verbs for parser in verb)]
         options = [option for parser in parsers for action in parser._actions for option in action.option_strings]
         self.exit(2, f"lit-gans: error: {explain(message, options)}\n")
 
