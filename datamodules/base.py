@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
@@ -98,8 +99,12 @@ class ImageData(L.LightningDataModule, ABC):
     def train_dataloader(self) -> Stream:
         """The endless order of training images, at its beginning."""
         rank, world_size = self._place()
+        images, labels = self.split("train")
+        if len(images) < self.batch_size:
+            rank_zero_warn(f"each batch of {self.batch_size} has some of the {len(images)} training images repeatedly")
         return Stream(
-            *self.split("train"),
+            images,
+            labels,
             seed=self.seed,
             flip=self.flip,
             batch_size=self.batch_size,

@@ -24,6 +24,8 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(f"lit-gans: error: there is no verb {verb!r}; the verbs are {', '.join(VERBS)}")
     try:
         run_verb(verb, arguments)
+    except KeyboardInterrupt:
+        raise SystemExit(f"lit-gans: {verb} was interrupted") from None
     except Exception as error:
         if line := line_for_user(error):
             raise SystemExit(f"lit-gans: error: {line}") from None

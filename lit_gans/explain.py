@@ -48,8 +48,22 @@ def explain(message: str, options: Iterable[str]) -> str:
         return f"there is no key {match[1]!r}{nearest(key, [option.lstrip('-') for option in options])}"
     if match := re.search(r"unrecognized arguments: ([^\s=]+)", message):
         return f"there is no option {match[1]}{nearest(match[1], options)}"
-    if match := re.search(r'Parser key "(\S+)":.*Expected a dot import path string: (\S+)', message, re.DOTALL):
-        return f"{match[1]}: there is no class {match[2]!r}{nearest(match[2], [cls.__name__ for cls in our_classes()])}"
+    key = match[1] if (match := re.search(r'Parser key "(\S+)":', message)) else ""
+    if match := re.search(r"Expected a dot import path string: (\S+)", message):
+        kind = "number or class" if "Expected a <class 'float'>" in message else "class"
+        return f"{key}: there is no {kind} {match[1]!r}{nearest(match[1], [cls.__name__ for cls in our_classes()])}"
+    if match := re.search(r"callable class: (.*?)\.*\s+Got value|given class_path '\S+':\n\s+(.*)", message):
+        given = re.search(r"NestedArg\(key='(\w+)'", message)
+        return f"{given[1] if given else key}: {readable(match[1] or match[2])}"
+    if match := re.search(r"Subtypes: \[(.*)\]\n(?:.*\n)*\s*Given value: (\S+)", message):
+        return f"{key}: {match[2]!r} is none of {readable(match[1])}"
     if match := re.search(r"arguments are required: \w+\.(\w+)", message):
         return f"--{match[1]} is required (see --help, or take a config of experiments/configs)"
-    return " ".join(re.sub(r"<class '([\w.]+)'>", r"\1", message).split())
+    return readable(re.sub(r'Parser key "(\S+)":(\s+- Expected a path but .*)?', r"\1:", message))
+
+
+def readable(message: str) -> str:
+    """On one line, with classes by their names."""
+    return " ".join(
+        re.sub(r"<class '([\w.]+)'>|typing.Literal(\[.*?\])", r"\1\2", message).replace("NoneType", "null").split()
+    )

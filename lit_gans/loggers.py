@@ -109,11 +109,19 @@ class WandbRun(WandbLogger):
         name: The run's name and id.
         config: Shown and filtered by in W&B.
         online: Whether to talk to the server.
+        fresh: Whether to replace the run of this name, if there is one, instead of continuing it.
         settings: Further arguments of `wandb.init`, such as project, group, job_type and tags.
     """
 
     def __init__(
-        self, run_dir: str | Path, *, name: str, config: Mapping[str, Any], online: bool = False, **settings: Any
+        self,
+        run_dir: str | Path,
+        *,
+        name: str,
+        config: Mapping[str, Any],
+        online: bool = False,
+        fresh: bool = False,
+        **settings: Any,
     ) -> None:
         run_dir = Path(run_dir)
         super().__init__(name=name, id=name, save_dir=run_dir, offline=not online)
@@ -121,7 +129,7 @@ class WandbRun(WandbLogger):
             "id": name,
             "name": name,
             "dir": str(run_dir.resolve()),  # the service may have another working directory
-            "resume": "allow",
+            "resume": None if fresh else "allow",
             "config": dict(config),
             **settings,
         }

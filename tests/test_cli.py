@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import wandb
 import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -130,10 +131,11 @@ def test_a_run_from_start_to_samples(capsys):
     assert torch.load("warm/checkpoints/last.ckpt", weights_only=True)["global_step"] == 9
     line = fails(["validate", *SMALL[1:], "--model=DCGAN", f"--run_dir={run}"], capsys)
     assert "belongs to another config, which differs in model.class_path" in line
+    assert "no config.yaml" in fails(["validate", "--run_dir=absent"], capsys)
     main(["validate", *SMALL[1:], f"--run_dir={run}", "--metrics.n_fake=60"])
     capsys.readouterr()
 
-    main(["validate", *SMALL[1:], "--seed_everything=3"])
+    main(["validate", f"--run_dir={run}"])
     value = re.search(r"val/fid\s+([\d.]+)", capsys.readouterr().out)[1]
     best = min(float(row["val/fid"]) for row in rows if row["val/fid"])
     assert float(value) == pytest.approx(best, rel=1e-6)
@@ -198,7 +200,13 @@ MISTAKES = [
     (["--data=MNSIT"], "there is no class 'MNSIT'; did you mean MNIST?"),
     (["--trainr.max_steps=3"], "there is no option --trainr.max_steps; did you mean --trainer.max_steps?"),
     (["--metrics.n_fak=3"], "there is no option --metrics.n_fak; did you mean --metrics.n_fake?"),
-    (["--trainer.max_steps=three"], "Expected a int. Got value: three"),
+    (["--trainer.max_steps=three"], "trainer.max_steps: Expected a int. Got value: three"),
+    (["--trainer.max_epochs=three"], "trainer.max_epochs: 'three' is none of int, null"),
+    (["--model.generator_lr=fast"], "generator_lr: there is no number or class 'fast'"),
+    (["--model.generator=absent.Network"], "generator: No module named 'absent'"),
+    (["--model.generator=lit_gans.Absent"], "generator: module 'lit_gans' has no attribute 'Absent'"),
+    (["--model.generator=lit_gans.GAN"], "generator: Expected 'lit_gans.GAN' to be a subclass of Generator"),
+    (["--model.optimizer=torch.optim.Absent"], "optimizer: module 'torch.optim' has no attribute 'Absent'"),
     (["--config=absent.yaml"], "absent.yaml"),
     (["--model=DCGAN", "--data.image_size=9"], "which 9x9 does not allow"),
     (["--data.batch_size=0"], "data.batch_size must be at least 1, not 0"),
@@ -244,6 +252,32 @@ def test_a_server_that_is_not_there_does_not_stop_a_run(capsys, monkeypatch):
     with pytest.warns(UserWarning, match="W&B server 127.0.0.1 cannot be reached"):
         main([*SMALL, "--online"])
     assert list(run_dirs()[0].glob("wandb/offline-run-*/*.wandb"))
+
+
+def test_fresh_replaces_the_run_on_the_server(monkeypatch):
+    asked, init = [], wandb.init
+    monkeypatch.setattr(wandb, "init", lambda **settings: asked.append(settings) or init(**settings))
+    for more in ([], ["--trainer.max_steps=8"], ["--fresh"]):
+        main([*SMALL, *more])
+    assert len({settings["id"] for settings in asked}) == 1
+    assert [settings["resume"] for settings in asked] == ["allow", "allow", None]
+
+
+def test_ctrl_c_says_how_to_go_on(capsys, caplog, monkeypatch):
+    def interrupt(self, batch, batch_idx):
+        if self.turn == 4:
+            raise KeyboardInterrupt
+        training_step(self, batch, batch_idx)
+
+    training_step = lit_gans.GAN.training_step
+    monkeypatch.setattr(lit_gans.GAN, "training_step", interrupt)
+    with pytest.raises(SystemExit) as left:
+        main([*SMALL, "--run_dir=run"])
+    assert left.value.code == 1
+    assert "the same command continues from run/checkpoints/last.ckpt" in caplog.text
+    monkeypatch.setattr(lit_gans.GAN, "training_step", training_step)
+    main([*SMALL, "--run_dir=run"])
+    assert "continuing at kimg 0.192 (step 3)" in capsys.readouterr().out
 
 
 def test_divergence_keeps_the_last_good_checkpoint(capsys):

@@ -68,7 +68,8 @@ def test_celeba_layouts_give_the_same_pixels(tmp_path):
     write_archive(tmp_path / "zip" / "img_align_celeba.zip", faces, "img_align_celeba/")
     shutil.copytree(faces, tmp_path / "torchvision" / "celeba" / "img_align_celeba")
     expected = pixels(CelebA(root=str(faces)))
-    for layout in ("plain", "zip", "torchvision"):
+    shutil.copytree(faces, tmp_path / "kaggle" / "img_align_celeba" / "img_align_celeba")
+    for layout in ("plain", "zip", "torchvision", "kaggle"):
         data = CelebA(root=str(tmp_path / layout), num_workers=2)
         assert torch.equal(pixels(data), expected), layout
     crop = v2.Compose([v2.PILToTensor(), v2.CenterCrop(178)])(Image.open(faces / FACES[0]))
@@ -118,6 +119,20 @@ def test_celeba_bad_input(tmp_path):
     for crop in (0, 179):
         with pytest.raises(UserError, match="crop must be in 1..178"):
             CelebA(root=root, crop=crop)
+
+
+def test_celeba_tables_of_kaggle(tmp_path):
+    write_faces(tmp_path / "img_align_celeba" / "img_align_celeba")
+    parts = [f"{name},{number // 8}" for number, name in enumerate(FACES)]
+    (tmp_path / "list_eval_partition.csv").write_text("\n".join(["image_id,partition", *parts]))
+    rows = [f"{name},{'1,-1' if number % 3 == 0 else '-1,-1'}" for number, name in enumerate(FACES)]
+    (tmp_path / "list_attr_celeba.csv").write_text("\n".join(["image_id,Smiling,Male", *rows]))
+    data = CelebA(root=str(tmp_path), attribute="Smiling")
+    assert data.split("train")[1].tolist() == [int(number % 3 == 0) for number in range(8)]
+    assert data.split("test")[1].tolist() == [int(number % 3 == 0) for number in range(16, 20)]
+    (tmp_path / "list_attr_celeba.csv").write_text("\n".join(["image_id,Smiling,Male", rows[0], rows[1][:-3]]))
+    with pytest.raises(UserError, match="list_attr_celeba.csv is damaged"):
+        CelebA(root=str(tmp_path), attribute="Smiling")
 
 
 @pytest.mark.parametrize("channels", [3, 1])

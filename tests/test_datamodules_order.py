@@ -198,3 +198,9 @@ def test_lightning_resumes_where_it_stopped(tmp_path, stop, num_workers):
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     after, _ = fit(12, resume_from=tmp_path / "last.ckpt", num_workers=num_workers)
     assert before + after == whole[: 12 * 4]
+
+
+def test_a_batch_larger_than_the_data_warns():
+    with pytest.warns(UserWarning, match="each batch of 32 has some of the 23 training images repeatedly"):
+        stream = numbered(batch_size=32).train_dataloader()
+    assert labels_of(take(stream, 1)).unique().numel() == COUNT

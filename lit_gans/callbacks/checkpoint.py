@@ -6,6 +6,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from lit_gans.errors import UserError
@@ -79,7 +80,10 @@ class Checkpoint(Callback):
         self.write(trainer, pl_module)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Writes when told to terminate, which Lightning obeys between two batches."""
+        """Writes when told to terminate, which Lightning obeys between two batches; after Ctrl-C says how to go on."""
+        last = self.folder(trainer) / "last.ckpt"
+        if isinstance(exception, KeyboardInterrupt) and last.exists():
+            rank_zero_info(f"Stopped; the same command continues from {last}.")
         if isinstance(exception, SIGTERMException) and not trainer.validating:  # whose row would then be missing
             self.write(trainer, pl_module)
 

@@ -92,7 +92,10 @@ class ImageQuality(Callback):
         """Builds networks and metrics here, in the worker: spawned processes would share the memory of earlier ones."""
         if trainer.datamodule is None:
             raise UserError("image quality is measured against the reals of a DataModule, and none was given")
-        networks = default_features(trainer.datamodule.name) if self.features is None else self.features
+        for first in (True, False):  # of its machine: it fetches weights that are missing, the others find them
+            if first == (trainer.local_rank == 0):
+                networks = default_features(trainer.datamodule.name) if self.features is None else self.features
+            trainer.strategy.barrier("feature networks")
         self._scores = [FeatureScores(network, trainer.strategy.root_device) for network in networks]
 
     def on_validation_batch_end(

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ from lit_gans.explain import explain
 from lit_gans.loading import find_checkpoint, read_checkpoint
 from lit_gans.loggers import CSVRows, TensorBoardRun, WandbRun
 from lit_gans.metrics import ImageQuality
-from lit_gans.run import check_same_run, inventory, run_name, short_name, start_over, write_config
+from lit_gans.run import check_same_run, inventory, read_config, run_name, short_name, start_over, write_config
 
 NOISE = ("litlogger", "Skipping setting a default", "`weights_only` was not set")
 warnings.filterwarnings("ignore", "Found .* in eval mode")  # the averaged generator is meant to be
 warnings.filterwarnings("ignore", "LightningCLI's args parameter")  # which `main` hands over on purpose
 warnings.filterwarnings("ignore", "The number of training batches")  # rows are counted across epochs
-warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")  # inside Lightning
+warnings.filterwarnings("ignore", ".*(LeafSpec|all_gather).* is deprecated")  # inside Lightning
+warnings.filterwarnings("ignore", r".*self.log\('(kimg|step)'.*sync_dist")  # the same on all devices anyway
 logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
     lambda record: not any(words in record.getMessage() for words in NOISE)
 )
@@ -41,6 +43,18 @@ class Parser(LightningArgumentParser):
         parsers = [self, *(parser for verb in verbs for parser in verb)]
         options = [option for parser in parsers for action in parser._actions for option in action.option_strings]
         self.exit(2, f"lit-gans: error: {explain(message, options)}\n")
+
+
+def with_config_of_run(arguments: list[str]) -> list[str]:
+    """Adds to a `validate` or `test` of a `--run_dir` without `--config` that of the run."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config")
+    parser.add_argument("--run_dir", type=Path)
+    given = parser.parse_known_args(arguments)[0]
+    if arguments[0] == "fit" or given.config or not given.run_dir:
+        return arguments
+    read_config(given.run_dir)
+    return [arguments[0], f"--config={given.run_dir / 'config.yaml'}", *arguments[1:]]
 
 
 class GANCLI(LightningCLI):
@@ -65,7 +79,7 @@ class GANCLI(LightningCLI):
                 "num_sanity_val_steps": 0,
                 "use_distributed_sampler": False,
             },
-            args=args,
+            args=with_config_of_run(args),
         )
 
     @staticmethod
@@ -138,6 +152,7 @@ class GANCLI(LightningCLI):
                 name="-".join([labels["study"]] * (labels["study"] != "default") + [self.run_dir.resolve().name]),
                 config=self.resolved | labels,
                 online=self.resolved["online"],
+                fresh=self.resolved["fresh"],
                 project="lit-gans",
                 group=f"{names['dataset']}/{names['variant']}",
                 job_type="train",
