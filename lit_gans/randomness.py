@@ -24,5 +24,5 @@ def seed_engines(device: torch.device, *key: int | str) -> None:
     """
     seed = keyed_seed(*key)
     torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)

@@ -4,8 +4,10 @@ from functools import partial
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
 import lit_gans
+from datamodules import Labelled
 from lit_gans.base import AdversarialModule
 from lit_gans.callbacks import Checkpoint
 from lit_gans.errors import UserError
@@ -44,6 +46,26 @@ def test_trains_and_comes_back(name, precision):
         assert not loaded.training
         assert same(loaded.state_dict(), model.state_dict())
         assert same(loaded.sample(5, generator=torch.Generator().manual_seed(1)), images)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_all_tensors_meet_on_the_gpu(name, monkeypatch):
+    """On CUDA as torch simulates it without one: operands on unlike devices raise. Gradients need a real one."""
+    zeros = lambda outputs, inputs, **_: (torch.zeros_like(inputs),)  # noqa: E731
+    monkeypatch.setattr(torch.autograd, "grad", zeros)
+    with FakeTensorMode():
+        with torch.device("cuda"):
+            more = {"conditional": True, "penalties": [cls() for cls in Penalty.__subclasses__()]}
+            model = getattr(lit_gans, name)(image_shape=(1, 8, 8), num_classes=3, **more)
+            batch = Labelled(torch.zeros(4, 1, 8, 8), torch.zeros(4, dtype=torch.long))
+        model.ema = model.generator  # whose copy is of another simulation
+        model._device, model._watched = batch.image.device, True
+        for phase in model.phases():
+            loss = sum(phase.objective(batch).values())
+            model.divergence.watch(phase.player, loss, turn=0)
+            assert loss.device.type == "cuda"
+        assert model.sample(5).device.type == "cuda"
+        assert all(value.device.type == "cuda" for parts in model._row.values() for value in parts)
 
 
 @pytest.mark.parametrize("discriminator", DISCRIMINATORS, ids=lambda d: d.func.__name__)

@@ -21,15 +21,16 @@ class FeatureScores:
     """FID and IS on one feature network: an image passes it once and serves both."""
 
     def __init__(self, network: FeatureNetwork, device: torch.device) -> None:
-        self.network = network.to(device)
+        self.network, self.device = network.to(device), device
         given = nn.Identity()
         given.num_features = network.num_features
-        self.fid = FrechetInceptionDistance(given, reset_real_features=False).to(device)
-        self.inception_score = InceptionScore().to(device)
+        sums = torch.device("cpu") if device.type == "mps" else device  # Apple's has no float64
+        self.fid = FrechetInceptionDistance(given, reset_real_features=False).to(sums)
+        self.inception_score = InceptionScore().to(sums)
 
     def update(self, images: Tensor, *, start: int, real: bool) -> None:
         """Takes the images `start` to `start + N` (N, C, H, W), float in [-1, 1], of one of the two sets."""
-        features, logits = self.network(images)
+        features, logits = (found.to(self.fid.device) for found in self.network(images.to(self.device)))
         self.fid.update(features.double(), real=real)  # returns the dtype that it is given
         if not real:
             self.inception_score.update(logits, start)
@@ -171,7 +172,7 @@ class ImageQuality(Callback):
         images = images[: max(0, (self.n_real if real else self.n_fake) - start)]
         if len(images):
             for scores in self._scores:
-                scores.update(images.to(scores.fid.device), start=start, real=real)
+                scores.update(images, start=start, real=real)
 
     def _count(self, trainer: Trainer, *, real: bool) -> int:
         fid = self._scores[0].fid
