@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
 from datamodules.stream import InOrder, Stream
-from lit_gans.errors import UserError
+from lit_gans.errors import UserError, at_least
 
 SPLITS = ("train", "test")
 
@@ -52,18 +52,11 @@ class ImageData(L.LightningDataModule, ABC):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for argument, value, least in (
-            ("image_size", image_size, 1),
-            ("batch_size", batch_size, 1),
-            ("num_workers", num_workers, 0),
-        ):
-            if value < least:
-                raise UserError(f"data.{argument} must be at least {least}, not {value}")
+        at_least(1, image_size=image_size, batch_size=batch_size)
+        at_least(0, num_workers=num_workers)
         self.image_size, self.root = image_size, root
         self.batch_size, self.num_workers = batch_size, num_workers
         self.flip, self.seed = flip, seed
-        # With more processes than evaluation batches some get none; Lightning else refuses that.
-        self.allow_zero_length_dataloader_with_multiple_devices = True
         self._loaded: dict[str, tuple[Tensor, Tensor]] = {}
 
     @abstractmethod
@@ -97,12 +90,12 @@ class ImageData(L.LightningDataModule, ABC):
         return self._loaded[name]
 
     def train_dataloader(self) -> Stream:
-        """The endless order of training images, at its beginning."""
+        """The endless order of training images, at the model's turn."""
         rank, world_size = self._place()
         images, labels = self.split("train")
         if len(images) < self.batch_size:
             rank_zero_warn(f"each batch of {self.batch_size} has some of the {len(images)} training images repeatedly")
-        return Stream(
+        stream = Stream(
             images,
             labels,
             seed=self.seed,
@@ -112,6 +105,9 @@ class ImageData(L.LightningDataModule, ABC):
             world_size=world_size,
             num_workers=self.num_workers,
         )
+        # A model that has seen batches goes on after them, also where a new trainer or epoch asks for a new loader.
+        stream.position = getattr(getattr(self.trainer, "lightning_module", None), "turn", 0)
+        return stream
 
     def val_dataloader(self) -> InOrder:
         """The test split in order."""

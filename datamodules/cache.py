@@ -51,6 +51,8 @@ class Decoder:
     def __call__(self, content: bytes) -> bytes:
         """The bytes of a (channels, height, width) array from the content of an image file."""
         with Image.open(BytesIO(content)) as file:
+            if file.mode[0] in "IF":  # which PIL would clip to white
+                raise OSError(f"its pixels have more than 8 bits (mode {file.mode})")
             image = file.convert("L" if self.channels == 1 else "RGB")
         image = center_crop(image, [max(round(self.crop * min(image.size)), 1)])
         pixels = np.asarray(resize(image, [self.size, self.size]))

@@ -12,6 +12,7 @@ from datamodules.base import ImageData
 from datamodules.cache import Decoder, decoded
 from datamodules.sources import Folder, Zip
 from lit_gans.errors import UserError
+from lit_gans.randomness import keyed_generator
 
 
 class ImageFiles(ImageData):
@@ -48,7 +49,8 @@ class ImageFiles(ImageData):
 class ImageFolder(ImageFiles):
     """Images (jpg, png, webp, bmp) in a folder and its sub-folders, or in a zip archive, cropped to centred squares.
 
-    Every tenth image by name, beginning with the first, is in the test split.
+    Every tenth image by name, beginning with the first, is in the test split. Both splits come in a fixed mixed order,
+    so that the first images of either, which metrics may be content with, are of all classes.
 
     Args:
         image_size: height and width in pixels.
@@ -98,7 +100,8 @@ class ImageFolder(ImageFiles):
 
     def names(self, split: str) -> list[str]:
         """Every tenth name for test, the others for training."""
-        return [name for place, name in enumerate(self._names) if (place % 10 == 0) == (split == "test")]
+        names = [name for place, name in enumerate(self._names) if (place % 10 == 0) == (split == "test")]
+        return [names[place] for place in torch.randperm(len(names), generator=keyed_generator("mixed", split))]
 
     def labels(self, names: list[str]) -> list[int]:
         """The numbers of the folders that the images lie in."""

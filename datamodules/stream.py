@@ -127,7 +127,8 @@ class Stream(Batches):
 class InOrder(Batches):
     """Every image once, in the order of the data; of w processes, process r takes the whole batches r, r+w, r+2w...
 
-    Where batches begin and end does not depend on the number of processes; the last may be short.
+    Where batches begin and end does not depend on the number of processes; the last may be short. A process for which
+    there is none has an empty one, since all must come to the end of an evaluation together.
     """
 
     def __len__(self) -> int:
@@ -141,7 +142,8 @@ class InOrder(Batches):
         return as_batch(self.images[part].numpy(), self.labels[part].numpy())
 
     def _numbers(self) -> range:
-        return range(self.rank, -(-len(self.images) // self.batch_size), self.world_size)
+        count = -(-len(self.images) // self.batch_size)
+        return range(self.rank, max(count, self.rank + 1), self.world_size)
 
 
 def as_batch(images: np.ndarray, labels: np.ndarray) -> Labelled:

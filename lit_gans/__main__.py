@@ -2,4 +2,5 @@
 
 from lit_gans.cli import main
 
-main()
+if __name__ == "__main__":  # and not when a file names this module
+    main()

@@ -16,10 +16,10 @@ from torch.optim import Adam, Optimizer
 from lit_gans.description import class_path, describe_arguments
 from lit_gans.divergence import DivergenceGuard
 from lit_gans.ema import ema_decay, update_ema
-from lit_gans.errors import UserError
+from lit_gans.errors import UserError, at_least
 from lit_gans.losses import AdversarialLoss
 from lit_gans.randomness import keyed_generator, seed_engines
-from lit_gans.resume import rewind_to_batch_boundary
+from lit_gans.resume import count_steps, rewind_to_batch_boundary
 from lit_gans.schedules import Schedule, value_at
 from lit_gans.strategy import average_buffers, check_trainer, no_gradient_sync
 
@@ -86,8 +86,11 @@ class AdversarialModule(L.LightningModule):
         ema_ramp: float | None = 0.05,
     ) -> None:
         super().__init__()
-        if min(n_critic, micro_batches) < 1 or ema_half_life < 0 or issubclass(optimizer, torch.optim.LBFGS):
-            raise UserError("n_critic and micro_batches start at 1, ema_half_life at 0, and LBFGS cannot play a game")
+        at_least(1, n_critic=n_critic, micro_batches=micro_batches)
+        rates = {"generator_lr": value_at(generator_lr, 0.0), "discriminator_lr": value_at(discriminator_lr, 0.0)}
+        at_least(0, ema_half_life=ema_half_life, **rates)
+        if issubclass(optimizer, torch.optim.LBFGS):
+            raise UserError("LBFGS calls its loss several times a step, which no game of two allows: choose another")
         self.save_hyperparameters(describe_arguments(currentframe()))
         self.automatic_optimization = False
         self.generator, self.discriminator = generator, discriminator
@@ -100,7 +103,7 @@ class AdversarialModule(L.LightningModule):
         self.seed, self.turn, self.images_seen = torch.initial_seed(), 0, 0
         self._phase, self._watched = 0, False
         self._piece: tuple[int, int, int] | None = None
-        self._row: dict[str, list[Tensor]] = {}
+        self._row: dict[str, Tensor] = {}
         self.divergence = DivergenceGuard()
 
     # -- the mathematics: each variant writes its own ------------------------------------------------------------------
@@ -143,7 +146,7 @@ class AdversarialModule(L.LightningModule):
         self.images_seen += images
         update_ema(self.ema, self.generator, ema_decay(images, self.ema_half_life, self.images_seen, self.ema_ramp))
         self.turn += 1
-        self.count_one_step()
+        count_steps(self.trainer.fit_loop, self.turn)
         self.log_row()
 
     def play(self, phase: Phase, batch: Any) -> None:
@@ -210,12 +213,6 @@ class AdversarialModule(L.LightningModule):
             for player, lr in self.learning_rates.items()
         ]
 
-    def count_one_step(self) -> None:
-        """Counts this batch once, however many optimizers moved (Lightning counts each, #17958)."""
-        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        for counter in (progress.total, progress.current):
-            counter.ready = counter.completed = self.turn
-
     # -- what is logged ------------------------------------------------------------------------------------------------
 
     def next_row(self) -> int:
@@ -224,10 +221,10 @@ class AdversarialModule(L.LightningModule):
         return (self.turn // every + 1) * every - 1 if every else -1
 
     def note(self, name: str, value: Tensor) -> None:
-        """Keeps a scalar for the rows, which have each one's latest value; those of micro-batches are averaged."""
-        if not self._piece or self._piece[0] == 0:
-            self._row[name] = []
-        self._row[name].append(value.detach())
+        """Keeps a scalar for the rows, which have each one's latest value: the mean over the whole batch."""
+        start, stop, size = self._piece or (0, 1, 1)
+        part = value.detach() * ((stop - start) / size)
+        self._row[name] = self._row[name] + part if start else part
 
     def note_decisions(self, loss: AdversarialLoss, real_logits: Tensor, fake_logits: Tensor) -> None:
         """Keeps the discriminator's mean verdicts and its accuracy, if this is its last turn before the next row."""
@@ -235,17 +232,21 @@ class AdversarialModule(L.LightningModule):
             for name, value in loss.decisions(real_logits.detach(), fake_logits.detach()).items():
                 self.note(f"discriminator/{name}", value)
 
+    def row(self) -> dict[str, Tensor]:
+        """The latest value of each scalar, averaged over devices."""
+        if not self._row:
+            return {}
+        values = torch.stack([value.float() for value in self._row.values()])
+        return dict(zip(self._row, self.all_gather(values).view(-1, len(values)).mean(0), strict=True))
+
     def log_row(self) -> None:
-        """Hands the row of this batch to the loggers, averaged over devices."""
+        """Hands the row of this batch to the loggers."""
         every = self.trainer.log_every_n_steps
         if not every or self.turn % every or not self._row:
             return
         self.divergence.check(self.all_gather)
-        values = torch.stack([torch.stack(parts).float().mean() for parts in self._row.values()])
-        values = self.all_gather(values).view(-1, len(self._row)).mean(0)
-        shown = {"generator/adversarial", "discriminator/adversarial"}
-        for name, value in zip(self._row, values, strict=True):
-            self.log(name, value, prog_bar=name in shown)
+        for name, value in self.row().items():
+            self.log(name, value, prog_bar=name.endswith("/adversarial"))
         self.log_clock()
 
     def log_clock(self) -> None:
@@ -281,7 +282,7 @@ class AdversarialModule(L.LightningModule):
         """Adds the clock and how to rebuild the module; what is saved is the state between two batches."""
         checkpoint["class_path"] = class_path(type(self))
         checkpoint["clock"] = {name: getattr(self, name) for name in ("seed", "turn", "images_seen")}
-        checkpoint["row"] = self._row
+        checkpoint["row"] = self.row()
         rewind_to_batch_boundary(checkpoint["loops"]["fit_loop"], self.turn, self.trainer.num_training_batches)
 
     @classmethod
@@ -295,4 +296,4 @@ class AdversarialModule(L.LightningModule):
         """Restores the clock, and what is kept for the next row."""
         for name, value in checkpoint["clock"].items():
             setattr(self, name, value)
-        self._row = {name: [part.to(self.device) for part in parts] for name, parts in checkpoint["row"].items()}
+        self._row = {name: value.to(self.device) for name, value in checkpoint["row"].items()}

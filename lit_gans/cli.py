@@ -1,6 +1,9 @@
 """The command line: `lit-gans VERB ...`."""
 
+import os
+import re
 import sys
+from signal import SIGTERM
 
 from lit_gans.errors import UserError
 
@@ -26,20 +29,24 @@ def main(arguments: list[str] | None = None) -> None:
         run_verb(verb, arguments)
     except KeyboardInterrupt:
         raise SystemExit(f"lit-gans: {verb} was interrupted") from None
-    except Exception as error:
+    except BaseException as error:
+        if type(error).__name__ == "SIGTERMException":  # Lightning's, and not worth importing it for
+            raise SystemExit(128 + SIGTERM) from None
         if line := line_for_user(error):
             raise SystemExit(f"lit-gans: error: {line}") from None
         raise
 
 
 def run_verb(verb: str, arguments: list[str]) -> None:
-    """Imports what the verb needs, and nothing before."""
+    """Imports what the verb needs, and nothing before; classes in files of the current folder can be named."""
+    sys.path.append(os.getcwd())
     if verb == "sample":
         from jsonargparse import auto_cli
 
+        from lit_gans.explain import Parser
         from lit_gans.verbs.sample import sample
 
-        auto_cli(sample, args=arguments[1:], prog="lit-gans sample")
+        auto_cli(sample, args=arguments[1:], prog="lit-gans sample", parser_class=Parser)
     else:
         from lit_gans.verbs.fit import GANCLI
 
@@ -53,5 +60,11 @@ def line_for_user(error: BaseException | None) -> str | None:
     while error is not None:
         if isinstance(error, (UserError, MisconfigurationException)):
             return " ".join(str(error).split())
+        if isinstance(error, OSError) and error.strerror:
+            return f"{error.filename or 'writing'}: {error.strerror}"
+        if isinstance(error, UnicodeDecodeError):
+            return f"a file that should be text is not ({error})"
+        if match := re.search(r"\w+\.__init__\(\) .*|\w+\(\) (takes|missing|got) .*", str(error)):
+            return f"{match[0]} (a network is made from the image shape and the number of classes)"
         error = error.__cause__ or error.__context__
     return None

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from inspect import signature
 
+from jsonargparse import ArgumentParser
+
 from datamodules import ImageData
 from lit_gans.base import AdversarialModule
 from lit_gans.losses import AdversarialLoss
@@ -41,8 +43,9 @@ def explain(message: str, options: Iterable[str]) -> str:
         options: The options that the parser knows, such as `--trainer.max_steps`.
     """
     if match := re.search(r"Option '([\w.]+)' is not accepted", message):
-        arguments = {name for cls in our_classes() for name in signature(cls.__init__).parameters}
-        return f"there is no argument {match[1]!r}{nearest(match[1], arguments)}"
+        owners = {name: cls.__name__ for cls in our_classes() for name in signature(cls.__init__).parameters}
+        elsewhere = f"; {owners[match[1]]} has one" if match[1] in owners else nearest(match[1], owners)
+        return f"there is no argument {match[1]!r} here{elsewhere}"
     if match := re.search(r"does not accept option '([\w.]+)'", message):
         key = match[1].split(".")[0] if f"--{match[1].split('.')[0]}" not in options else match[1]
         return f"there is no key {match[1]!r}{nearest(key, [option.lstrip('-') for option in options])}"
@@ -57,9 +60,25 @@ def explain(message: str, options: Iterable[str]) -> str:
         return f"{given[1] if given else key}: {readable(match[1] or match[2])}"
     if match := re.search(r"Subtypes: \[(.*)\]\n(?:.*\n)*\s*Given value: (\S+)", message):
         return f"{key}: {match[2]!r} is none of {readable(match[1])}"
-    if match := re.search(r"arguments are required: \w+\.(\w+)", message):
-        return f"--{match[1]} is required (see --help, or take a config of experiments/configs)"
+    if match := re.search(r"arguments are required: (?:\w+\.)?(\w+)", message):
+        dashes = "--" * (f"--{match[1]}" in options)
+        return f"{dashes}{match[1]} is required (see --help, or for a training a config of experiments/configs)"
     return readable(re.sub(r'Parser key "(\S+)":(\s+- Expected a path but .*)?', r"\1:", message))
+
+
+class OneLineErrors:
+    """Lets a parser say what is wrong in one line, with the nearest right name."""
+
+    def error(self, message: str, ex: Exception | None = None) -> None:
+        """Prints the line and leaves with exit code 2."""
+        verbs = [dict(getattr(action, "choices", None) or {}).values() for action in self._actions]
+        parsers = [self, *(parser for verb in verbs for parser in verb)]
+        options = [option for parser in parsers for action in parser._actions for option in action.option_strings]
+        self.exit(2, f"lit-gans: error: {explain(message, options)}\n")
+
+
+class Parser(OneLineErrors, ArgumentParser):
+    """The parser of the verbs that are functions."""
 
 
 def readable(message: str) -> str:

@@ -33,7 +33,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, UnpicklingError) as error:
+    except UnpicklingError as error:
+        raise UserError(f"{path} cannot be read as a checkpoint: it is damaged, or none") from error
+    except (RuntimeError, EOFError) as error:
         raise UserError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
     if not isinstance(checkpoint, dict) or not {"class_path", "hyper_parameters", "clock"} <= checkpoint.keys():
         raise UserError(f"{path} is not a checkpoint of Lit-GANs")
@@ -59,7 +61,10 @@ def load(
     cls = cls or find_trusted_class(checkpoint["class_path"])
     if not issubclass(cls, AdversarialModule):
         raise UserError(f"{path} names {checkpoint['class_path']}, which is not a model")
-    model = cls(**{key: rebuild(value, find_trusted_class) for key, value in saved.items()}, **arguments)
+    try:
+        model = cls(**{key: rebuild(value, find_trusted_class) for key, value in saved.items()}, **arguments)
+    except TypeError as error:
+        raise UserError(f"{path} is of another version of {cls.__name__}: {error}") from error
     try:
         model.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:

@@ -2,6 +2,15 @@
 
 from typing import Any
 
+from lightning.pytorch.loops import _FitLoop
+
+
+def count_steps(fit_loop: _FitLoop, batches: int) -> None:
+    """Makes `trainer.global_step` the number of batches, whoever moved (Lightning counts each optimizer, #17958)."""
+    progress = fit_loop.epoch_loop.manual_optimization.optim_step_progress
+    for counter in (progress.total, progress.current):
+        counter.ready = counter.completed = batches
+
 
 def rewind_to_batch_boundary(fit_loop: dict[str, Any], batches: int, epoch_length: float) -> None:
     """Rewrites a saved state of the fit loop as if `batches` batches were done and nothing else had begun.

@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from lit_gans.errors import UserError
 from lit_gans.files import replacing
@@ -64,7 +67,7 @@ def check_same_run(run_dir: Path, config: Config, parts: tuple[str, ...] = ()) -
     Raises:
         UserError: names the keys that differ.
     """
-    if not run_dir.exists() or not any(run_dir.iterdir()):
+    if is_empty(run_dir):
         return
     essences = identity(read_config(run_dir)), identity(config)
     before, now = (flatten({key: tree[key] for key in parts or tree}) for tree in essences)
@@ -79,6 +82,26 @@ def check_same_run(run_dir: Path, config: Config, parts: tuple[str, ...] = ()) -
             f"{run_dir} belongs to another config, which differs in {', '.join(differing[:4])}{more}: "
             "name another --run_dir (or, to train anew in it, --fresh)"
         )
+
+
+def is_empty(run_dir: Path) -> bool:
+    """Whether nothing was made there yet: nothing but the lock, and what a killed process half wrote."""
+    return not run_dir.exists() or all(path.name.startswith(".") for path in run_dir.iterdir())
+
+
+@contextmanager
+def alone(run_dir: Path) -> Iterator[None]:
+    """Keeps other processes from training in the run directory; ends with the block, and with the process.
+
+    Raises:
+        UserError: one does.
+    """
+    run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(run_dir / LOCK, timeout=0):
+            yield
+    except Timeout as error:
+        raise UserError(f"another process is training in {run_dir}: wait for it, or stop it") from error
 
 
 def write_config(run_dir: Path, config: Config) -> None:
@@ -96,13 +119,14 @@ def read_config(run_dir: Path) -> Config:
     try:
         config = yaml.safe_load((run_dir / "config.yaml").read_text())
         identity(config)
+    except FileNotFoundError as error:
+        raise UserError(f"there is no {run_dir / 'config.yaml'}: {run_dir} is not the directory of a run") from error
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{run_dir} is a folder, but not one of a run (no config.yaml of ours): name another"
-        ) from error
+        raise UserError(f"{run_dir / 'config.yaml'} is not of ours: {run_dir} is not the directory of a run") from error
     return config
 
 
+LOCK = ".lock"
 CONTENTS = {
     "samples": "sample grids over time, on the same latents",
     "curves.png": "losses, accuracy of D, FID and IS over kimg",
@@ -121,7 +145,7 @@ def start_over(run_dir: Path) -> None:
     Raises:
         UserError: the folder is no run directory.
     """
-    if not run_dir.exists() or not any(run_dir.iterdir()):
+    if is_empty(run_dir):
         return
     read_config(run_dir)
     for name in CONTENTS:

@@ -30,8 +30,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 torch.save(checkpoint, file)
                 file.flush()
         except (OSError, RuntimeError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
-            raise UserError(f"cannot write {path} ({reason}); the checkpoint before it is intact") from error
+            full = f"is the disk full? {str(error).splitlines()[0]}"
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else full
+            raise UserError(f"cannot write {path} ({reason}); one that was there before is intact") from error
 
     def load_checkpoint(self, path: str | Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Reads the file with `weights_only=True`, onto the CPU."""

@@ -10,7 +10,7 @@ from lit_gans.base import Phase
 from lit_gans.errors import UserError
 from lit_gans.losses import Wasserstein
 from lit_gans.penalties import R1, GradientPenalty
-from lit_gans.strategy import prepare_strategy
+from lit_gans.strategy import AtomicCheckpointIO, prepare_strategy
 from tests.conftest import Noise, fit, same, small_gan
 
 
@@ -79,10 +79,54 @@ def test_micro_batches_equal_the_full_batch(pieces):
         model = small_gan(
             micro_batches=micro_batches, penalties=[R1(1.0), GradientPenalty(1.0)], optimizer=torch.optim.SGD
         ).double()
-        fit(model, precision="64-true")
-        return weights(model, "generator", "discriminator", "ema")
+        fit(model, precision="64-true", log_every_n_steps=1, logger=DummyLogger())
+        return weights(model, "generator", "discriminator", "ema"), model.row()
 
-    torch.testing.assert_close(trained(pieces), trained(1), rtol=1e-12, atol=1e-14)
+    (cut, cut_row), (whole, row) = trained(pieces), trained(1)
+    torch.testing.assert_close(cut, whole, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(cut_row, row)
+    assert {"discriminator/r1", "discriminator/gradient_norm", "discriminator/real_score"} <= row.keys()
+
+
+def test_each_batch_and_seed_has_its_own_draws():
+    class Drawing(GAN):
+        def discriminator_loss(self, batch):
+            self.drawn.append((torch.rand(()).item(), self.draw(torch.rand, "test", 8)[0].item()))
+            return super().discriminator_loss(batch)
+
+    def drawn(seed):
+        model = small_gan(Drawing, seed=seed)
+        model.drawn = []
+        fit(model, steps=5)
+        return model.drawn
+
+    both = drawn(0) + drawn(1)
+    assert drawn(0) == both[:5]
+    assert len({number for pair in both for number in pair}) == 20
+
+
+def test_both_players_are_told_the_labels():
+    class Listening(GAN):
+        def __init__(self, **arguments):
+            super().__init__(**arguments)
+            self.told = []
+            for network in (self.generator, self.discriminator):
+                network.register_forward_pre_hook(
+                    lambda module, inputs, options: self.told.append([*inputs, *options.values()][1]), with_kwargs=True
+                )
+
+    model = small_gan(Listening, conditional=True)
+    data = Noise()
+    data.setup()
+    batch = next(iter(data.train_dataloader()))
+    for phase in model.phases():
+        phase.objective(batch)
+    assert len(model.told) == 5  # D: fakes made, reals and fakes judged; G: fakes made and judged
+    assert all(same(labels, batch.label) for labels in model.told)
+
+
+def test_checkpoints_of_a_run_are_written_atomically():
+    assert isinstance(fit(small_gan(), steps=1).strategy.checkpoint_io, AtomicCheckpointIO)
 
 
 def test_terms_are_logged_and_summed():

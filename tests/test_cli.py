@@ -98,7 +98,7 @@ def test_a_run_from_start_to_samples(capsys):
     (run,) = run_dirs()
     assert re.fullmatch(r"gan-digits-s3-[0-9a-f]{8}", run.name)
     made = {"checkpoints", "config.yaml", "curves.png", "metrics.csv", "samples", "tensorboard", "wandb"}
-    assert {path.name for path in run.iterdir()} == made
+    assert {path.name for path in run.iterdir()} == made | {".lock"}
     assert all(name in said for name in (*made, str(run)))
     assert [path.name for path in sorted((run / "samples").iterdir())] == [
         "kimg-000000.000.png",
@@ -131,7 +131,7 @@ def test_a_run_from_start_to_samples(capsys):
     assert torch.load("warm/checkpoints/last.ckpt", weights_only=True)["global_step"] == 9
     line = fails(["validate", *SMALL[1:], "--model=DCGAN", f"--run_dir={run}"], capsys)
     assert "belongs to another config, which differs in model.class_path" in line
-    assert "no config.yaml" in fails(["validate", "--run_dir=absent"], capsys)
+    assert "there is no absent/config.yaml" in fails(["validate", "--run_dir=absent"], capsys)
     main(["validate", *SMALL[1:], f"--run_dir={run}", "--metrics.n_fake=60"])
     capsys.readouterr()
 
@@ -193,7 +193,7 @@ def check_sampling(run):
 
 
 MISTAKES = [
-    (["--model.optimiser=SGD"], "there is no argument 'optimiser'; did you mean optimizer?"),
+    (["--model.optimiser=SGD"], "there is no argument 'optimiser' here; did you mean optimizer?"),
     (["--model.generator=DCGANGenerater"], "there is no class 'DCGANGenerater'; did you mean DCGANGenerator?"),
     (["--model.loss=Hing"], "there is no class 'Hing'; did you mean Hinge?"),
     (["--model=GAM"], "there is no class 'GAM'; did you mean GAN?"),
@@ -209,23 +209,40 @@ MISTAKES = [
     (["--model.optimizer=torch.optim.Absent"], "optimizer: module 'torch.optim' has no attribute 'Absent'"),
     (["--config=absent.yaml"], "absent.yaml"),
     (["--model=DCGAN", "--data.image_size=9"], "which 9x9 does not allow"),
-    (["--data.batch_size=0"], "data.batch_size must be at least 1, not 0"),
+    (["--data.batch_size=0"], "batch_size must be at least 1, not 0"),
     (["--data=ImageFolder", "--data.root=absent"], "absent"),
     (["--data=MNIST", "--data.root=absent", "--data.download=false"], "MNIST not found in "),
     (["--trainer.gradient_clip_val=1"], "clipping is not supported for manual optimization"),
     (["--metrics.features=[Inception]"], "download https://"),
     (["--model.discriminator_lr=1e30", "--model.optimizer=torch.optim.SGD"], "not finite"),
-    (["--run_dir=.", "--fresh"], ". is a folder, but not one of a run"),
-    (["--run_dir=."], ". is a folder, but not one of a run"),
+    (["--run_dir=.", "--fresh"], ". is not the directory of a run"),
+    (["--run_dir=."], ". is not the directory of a run"),
     (["--samples.columns=0"], "at least one row and one column"),
     (["--checkpoint.every_n_train_steps=0"], "must be at least 1"),
+    (["--model.n_critic=0"], "n_critic must be at least 1, not 0"),
+    (["--model.generator_lr=-1"], "generator_lr must be at least 0, not -1.0"),
+    (["--model.latent_dim=10"], "there is no argument 'latent_dim' here; "),
+    (["--model.generator=own_networks.Careless"], "Careless.__init__() takes 1 positional argument but 3 were given"),
+    (["--study=../elsewhere"], "give a plain name"),
+    (["--ckpt_path=something"], "something cannot be read as a checkpoint"),
+    (["--config=something"], "a file that should be text is not"),
+    (["--run_dir=something"], "Not a directory"),
+    (["--run_dir=something/run"], "something"),
 ]
+
+
+CARELESS = """
+from lit_gans.networks import Generator
+class Careless(Generator):
+    def __init__(self): super().__init__()
+"""
 
 
 @pytest.mark.parametrize(("arguments", "expected"), MISTAKES, ids=lambda value: value if isinstance(value, str) else "")
 def test_mistakes_get_one_line(arguments, expected, capsys, monkeypatch):
     monkeypatch.setattr("socket.getaddrinfo", no_network)
-    Path("something").touch()
+    Path("something").write_bytes(bytes(range(255, 0, -1)))
+    Path("own_networks.py").write_text(CARELESS)
     assert expected in fails([*SMALL, "--trainer.logger=false", *arguments], capsys)
     assert Path("something").exists()
 
@@ -236,7 +253,7 @@ def no_network(*args, **kwargs):
 
 def test_wrong_configs_get_one_line(capsys):
     Path("bad.yaml").write_text("model: {class_path: DCGAN, init_args: {generator_rl: 3}}\ndata: Digits\n")
-    assert "'generator_rl'; did you mean generator_lr?" in fails(["fit", "--config=bad.yaml"], capsys)
+    assert "'generator_rl' here; did you mean generator_lr?" in fails(["fit", "--config=bad.yaml"], capsys)
     Path("bad.yaml").write_text("modle: GAN\ndata: Digits\n")
     assert "'modle'; did you mean model?" in fails(["fit", "--config=bad.yaml"], capsys)
     assert "--model is required" in fails(["fit", "--data=Digits"], capsys)

@@ -10,6 +10,21 @@ from lit_gans.schedules import Cosine, Linear
 from tests.conftest import fit, same, small_gan, small_generator
 
 
+def test_a_new_trainer_goes_on_with_the_images():
+    class Journal(L.Callback):
+        sums = []
+
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            self.sums.append(batch.image.double().sum().item())
+
+    Journal.sums = []
+    fit(small_gan(), steps=7, callbacks=[Journal()])
+    model = small_gan()
+    for steps in (3, 7):
+        fit(model, steps=steps, callbacks=[Journal()], reload_dataloaders_every_n_epochs=1)
+    assert Journal.sums[7:] == Journal.sums[:7]
+
+
 @pytest.mark.parametrize(("n_critic", "steps"), [(1, 7), (5, 7)])
 def test_one_clock(n_critic, steps):
     """Steps, validations, log rows and images all count batches, whoever plays."""

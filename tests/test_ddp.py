@@ -27,7 +27,7 @@ class Dump(L.Callback):
         torch.save(state, f"{self.world}.{trainer.global_rank}.pt")
 
 
-def run(world, *, precision="64-true", steps=4, **arguments):
+def run(world, *, precision="64-true", steps=4, batch_size=8, **arguments):
     """The states at the end, one for each process."""
     model = small_gan(optimizer=torch.optim.SGD, **arguments)
     model = model.double() if precision == "64-true" else model
@@ -43,7 +43,7 @@ def run(world, *, precision="64-true", steps=4, **arguments):
         logger=DummyLogger(),
         callbacks=[quality, Dump(world), Checkpoint(every_n_train_steps=2), SampleGrid(rows=1, columns=2)],
     )
-    fitter.fit(model, Noise())
+    fitter.fit(model, Noise(batch_size=batch_size))
     return [torch.load(f"{world}.{rank}.pt", weights_only=True) for rank in range(world)]
 
 
@@ -57,6 +57,13 @@ def test_two_processes_equal_one(micro_batches):
     assert first["clock"] == one["clock"] == (4, 32, 4)
     assert first["metrics"] == pytest.approx(one["metrics"], rel=1e-5)
     assert {"val/fid_digits", "val/is_digits", "discriminator/r1", "generator/gradient_norm"} <= one["metrics"].keys()
+
+
+def test_a_process_without_validation_images_keeps_up():
+    """Thirteen of them in batches of sixteen: one process has all, the other none."""
+    (one,), (first, second) = run(1, steps=2, batch_size=16), run(2, steps=2, batch_size=16)
+    assert same(first, second)
+    assert first["metrics"] == pytest.approx(one["metrics"], rel=1e-5)
 
 
 def test_batch_statistics_stay_together():

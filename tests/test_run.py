@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from lit_gans.errors import UserError
-from lit_gans.run import check_same_run, identity, run_name, start_over, write_config
+from lit_gans.run import alone, check_same_run, identity, run_name, start_over, write_config
 
 
 def config(data="MNIST", steps=5, **arguments):
@@ -37,12 +37,12 @@ def test_starting_over_deletes_only_what_a_run_made():
     (run / "notes.txt").write_text("mine")
     start_over(run)
     assert [path.name for path in run.iterdir()] == ["notes.txt"]
-    with pytest.raises(UserError, match="not one of a run"):
+    with pytest.raises(UserError, match="is not the directory of a run"):
         start_over(run)
     (run / "config.yaml").write_text("title: my blog")
-    with pytest.raises(UserError, match="not one of a run"):
+    with pytest.raises(UserError, match="is not the directory of a run"):
         start_over(run)
-    with pytest.raises(UserError, match="not one of a run"):
+    with pytest.raises(UserError, match="is not the directory of a run"):
         check_same_run(run, config())
     start_over(Path("absent"))
 
@@ -58,3 +58,14 @@ def test_another_config_is_refused_with_the_keys_that_differ():
     other = config()
     other["metrics"]["n_fake"] = 20
     check_same_run(run, other, parts=("model", "data"))
+
+
+def test_a_run_belongs_to_one_process():
+    run = Path("run")
+    with alone(run), pytest.raises(UserError, match="another process is training in run"), alone(run):
+        pass
+    with alone(run):
+        check_same_run(run, config())
+        start_over(run)
+    Path(run, ".config.yaml.0123.tmp").touch()  # of a process that was killed
+    check_same_run(run, config())

@@ -80,12 +80,12 @@ class Checkpoint(Callback):
         self.write(trainer, pl_module)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Writes when told to terminate, which Lightning obeys between two batches; after Ctrl-C says how to go on."""
-        last = self.folder(trainer) / "last.ckpt"
-        if isinstance(exception, KeyboardInterrupt) and last.exists():
-            rank_zero_info(f"Stopped; the same command continues from {last}.")
+        """Writes when told to terminate, which Lightning obeys between two batches; says how to go on."""
         if isinstance(exception, SIGTERMException) and not trainer.validating:  # whose row would then be missing
             self.write(trainer, pl_module)
+        last = self.folder(trainer) / "last.ckpt"
+        if isinstance(exception, (SIGTERMException, KeyboardInterrupt)) and last.exists():
+            rank_zero_info(f"Stopped; the same command continues from {last}.")
 
     def write(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Writes `last.ckpt`, and `best.ckpt` if it is due.
@@ -111,6 +111,11 @@ class Checkpoint(Callback):
     def folder(self, trainer: L.Trainer) -> Path:
         """Where the checkpoints of this run lie."""
         return Path(trainer.default_root_dir) / "checkpoints"
+
+    @property
+    def state_key(self) -> str:
+        """The best value of one metric is none of another."""
+        return self._generate_state_key(monitor=self.monitor, sign=self.sign)
 
     def state_dict(self) -> dict[str, Any]:
         """The best value so far."""

@@ -12,26 +12,25 @@ from lit_gans.files import replacing
 
 
 class Throughput(Callback):
-    """Adds `speed/images_per_second` to each row: real images of all devices, validation and checkpoints left out."""
+    """Adds `speed/images_per_second` to each row: real images of all devices, validation left out, waiting not."""
 
-    def __init__(self) -> None:
-        self.images, self.seconds, self.began = 0, 0.0, 0.0
-
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the watch."""
-        self.began, self.images_before = time.perf_counter(), pl_module.images_seen
+        self.began, self.seconds, self.images_before = time.perf_counter(), 0.0, pl_module.images_seen
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Starts it again."""
+        self.began = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Stops it, and logs the mean since the row before."""
-        self.seconds += time.perf_counter() - self.began
-        self.images += pl_module.images_seen - self.images_before
+        """Adds the time since the batch before, and logs the mean since the row before."""
+        now = time.perf_counter()
+        self.seconds, self.began = self.seconds + now - self.began, now
         if trainer.log_every_n_steps and pl_module.turn % trainer.log_every_n_steps == 0:
-            pl_module.log("speed/images_per_second", self.images / self.seconds)
-            self.images, self.seconds = 0, 0.0
+            pl_module.log("speed/images_per_second", (pl_module.images_seen - self.images_before) / self.seconds)
+            self.seconds, self.images_before = 0.0, pl_module.images_seen
 
 
 class Curves(Callback):

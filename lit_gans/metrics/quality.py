@@ -52,7 +52,8 @@ class ImageQuality(Callback):
     The fakes are those of `validation_step` (or `test_step`), which returns them as `{"fake": images}`, and then as
     many of `model.sample` as are missing; a model without `sample` is measured on its validation fakes alone. The
     reals are the first of the DataModule's `reference_dataloader(reference)`, embedded once. Both come as whole
-    batches dealt to the processes in turn, so the values don't depend on how many there are. The training's random
+    batches dealt to the processes in turn, so the values don't depend on how many there are (as long as no
+    `limit_val_batches`, which counts on each, is in between). The training's random
     state stays as it is, and nothing of this is in a checkpoint but the best FID.
 
     Logged are `val/fid_<network>` and `val/is_<network>`, for the first network also `val/fid` and `val/is`, and while
@@ -63,7 +64,7 @@ class ImageQuality(Callback):
         n_real: number of reals; all there are if there are fewer.
         n_fake: number of fakes.
         reference: split of the reals.
-        batch_size: images drawn at a time.
+        batch_size: images drawn and embedded at a time.
 
     Attributes:
         protocol: how the latest plain numbers were made; empty before the first.
@@ -170,9 +171,9 @@ class ImageQuality(Callback):
     @torch.inference_mode()  # throughout: what the metrics sum up may not be touched outside it
     def _add(self, images: Tensor, start: int, *, real: bool) -> None:
         images = images[: max(0, (self.n_real if real else self.n_fake) - start)]
-        if len(images):
+        for place in range(0, len(images), self.batch_size):
             for scores in self._scores:
-                scores.update(images, start=start, real=real)
+                scores.update(images[place : place + self.batch_size], start=start + place, real=real)
 
     def _count(self, trainer: Trainer, *, real: bool) -> int:
         fid = self._scores[0].fid

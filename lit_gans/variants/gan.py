@@ -124,7 +124,10 @@ class GAN(AdversarialModule):
         if labels is not None:
             if not self.num_classes:
                 raise UserError("this model takes no labels")
-            drawn = torch.as_tensor(labels).expand(n)
+            drawn = torch.as_tensor(labels)
+            if drawn.numel() not in (1, n):
+                raise UserError(f"{drawn.numel()} labels for {n} images: give one for each, or one for all")
+            drawn = drawn.expand(n)
             if not ((drawn >= 0) & (drawn < self.num_classes)).all():
                 raise UserError(f"labels of this model go from 0 to {self.num_classes - 1}")
         elif n:

@@ -1,8 +1,10 @@
 """fit, validate and test: LightningCLI with the data linked into the model, and one directory for each run."""
 
 import logging
+import re
 import warnings
 from argparse import ArgumentParser
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +13,19 @@ from jsonargparse import ActionYesNo, Namespace
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 
 import datamodules
 import lit_gans
 from lit_gans.base import AdversarialModule
 from lit_gans.callbacks import Checkpoint, Curves, Progress, SampleGrid, Throughput
-from lit_gans.explain import explain
+from lit_gans.errors import UserError
+from lit_gans.explain import OneLineErrors
 from lit_gans.loading import find_checkpoint, read_checkpoint
 from lit_gans.loggers import CSVRows, TensorBoardRun, WandbRun
 from lit_gans.metrics import ImageQuality
-from lit_gans.run import check_same_run, inventory, read_config, run_name, short_name, start_over, write_config
+from lit_gans.run import alone, check_same_run, inventory, read_config, run_name, short_name, start_over, write_config
 
 NOISE = ("litlogger", "Skipping setting a default", "`weights_only` was not set")
 warnings.filterwarnings("ignore", "Found .* in eval mode")  # the averaged generator is meant to be
@@ -29,20 +33,14 @@ warnings.filterwarnings("ignore", "LightningCLI's args parameter")  # which `mai
 warnings.filterwarnings("ignore", "The number of training batches")  # rows are counted across epochs
 warnings.filterwarnings("ignore", ".*(LeafSpec|all_gather).* is deprecated")  # inside Lightning
 warnings.filterwarnings("ignore", r".*self.log\('(kimg|step)'.*sync_dist")  # the same on all devices anyway
+warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {' '.join(str(message).split())}\n"
 logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
     lambda record: not any(words in record.getMessage() for words in NOISE)
 )
 
 
-class Parser(LightningArgumentParser):
-    """Says what is wrong in one line, with the nearest right name."""
-
-    def error(self, message: str, ex: Exception | None = None) -> None:
-        """Prints the line and leaves with exit code 2."""
-        verbs = [dict(getattr(action, "choices", None) or {}).values() for action in self._actions]
-        parsers = [self, *(parser for verb in verbs for parser in verb)]
-        options = [option for parser in parsers for action in parser._actions for option in action.option_strings]
-        self.exit(2, f"lit-gans: error: {explain(message, options)}\n")
+class Parser(OneLineErrors, LightningArgumentParser):
+    """The parser of Lightning's verbs."""
 
 
 def with_config_of_run(arguments: list[str]) -> list[str]:
@@ -64,6 +62,11 @@ class GANCLI(LightningCLI):
         for package in (lit_gans, datamodules):  # importing a class makes its short name known to the parser
             for name in package.__all__:
                 getattr(package, name)
+        with ExitStack() as self.held:
+            self.run_command(args)
+
+    def run_command(self, args: list[str]) -> None:
+        """What LightningCLI does when it is made: parse, build, run."""
         super().__init__(
             AdversarialModule,
             LightningDataModule,
@@ -104,6 +107,8 @@ class GANCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Finds the run directory, and the checkpoint to go on from."""
         config = self.config[self.subcommand]
+        if not re.fullmatch(r"\w[\w.-]*", config.study):
+            raise UserError(f"--study={config.study}: give a plain name of letters, digits, dots and dashes")
         parser = self._parser(self.subcommand)
         self.resolved = yaml.safe_load(parser.dump(config, skip_none=False))
         self.run_dir = Path(config.run_dir or Path("runs") / config.study / run_name(self.resolved))
@@ -115,7 +120,9 @@ class GANCLI(LightningCLI):
             self.say(f"measuring {config.ckpt_path}")
         elif not config.fresh:
             check_same_run(self.run_dir, self.resolved)
-            if last.exists():
+            if config.ckpt_path:
+                read_checkpoint(find_checkpoint(config.ckpt_path))
+            elif last.exists():
                 self.continue_from(last, config)
         if isinstance(config.trainer.val_check_interval, int):  # counts batches across epochs, as everything does
             config.trainer.check_val_every_n_epoch = None
@@ -142,7 +149,9 @@ class GANCLI(LightningCLI):
         trainer = self._get(self.config_init, "trainer")
         wanted = {Progress: trainer.enable_progress_bar, ModelSummary: trainer.enable_model_summary}
         shown = [callback() for callback, want in wanted.items() if want is not False]
-        kwargs["callbacks"] = [*(trainer.callbacks or []), Throughput(), Curves(), *shown]
+        kwargs["callbacks"] = [*(trainer.callbacks or []), Curves(), Throughput(), *shown]
+        if SLURMEnvironment.detect() and not trainer.plugins:  # its own way to requeue saves in the midst of a step
+            kwargs["plugins"] = [SLURMEnvironment(auto_requeue=False)]
         if trainer.logger in (None, True) and self.subcommand == "fit":
             parts = {"variant": "model", "dataset": "data"}
             names = {key: short_name(self.resolved[part]["class_path"]) for key, part in parts.items()}
@@ -167,6 +176,7 @@ class GANCLI(LightningCLI):
     def before_fit(self) -> None:
         """Makes the run directory, now that the config has proved to be right and the data to be there."""
         self.datamodule.prepare_data()
+        self.held.enter_context(alone(self.run_dir))
         if self.resolved["fresh"]:
             start_over(self.run_dir)
         write_config(self.run_dir, {**self.resolved, "fresh": False})
