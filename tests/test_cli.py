@@ -18,6 +18,7 @@ from wandb.proto import wandb_internal_pb2
 
 import lit_gans
 from lit_gans.cli import main
+from lit_gans.errors import UserError
 from tests.conftest import same
 
 HERE = Path(__file__).parent.parent
@@ -89,6 +90,16 @@ def test_every_command_of_the_readme_parses(line, monkeypatch):
     with pytest.raises(SystemExit) as left:
         main([*arguments, "--print_config"])
     assert left.value.code == 0
+
+
+def test_the_own_network_of_the_readme(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (example,) = re.findall(r"```python\n(.*?class Network.*?)```", (HERE / "README.md").read_text(), re.DOTALL)
+    Path("own.py").write_text(example)
+    main([*SMALL, "--model.generator=own.Network", "--model.generator.width=16", *QUIET, "--trainer.max_steps=2"])
+    (run,) = run_dirs()
+    with pytest.raises(UserError, match="own.Network, which is not of this project"):
+        lit_gans.load(run)
 
 
 def test_a_run_from_start_to_samples(capsys):
