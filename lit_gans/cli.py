@@ -29,9 +29,11 @@ def main(arguments: list[str] | None = None) -> None:
         run_verb(verb, arguments)
     except KeyboardInterrupt:
         raise SystemExit(f"lit-gans: {verb} was interrupted") from None
-    except BaseException as error:
-        if type(error).__name__ == "SIGTERMException":  # Lightning's, and not worth importing it for
+    except SystemExit as leaving:
+        if type(leaving).__name__ == "SIGTERMException":  # Lightning's, with exit code 0; not worth importing it for
             raise SystemExit(128 + SIGTERM) from None
+        raise
+    except Exception as error:
         if line := line_for_user(error):
             raise SystemExit(f"lit-gans: error: {line}") from None
         raise
@@ -64,7 +66,7 @@ def line_for_user(error: BaseException | None) -> str | None:
             return f"{error.filename or 'writing'}: {error.strerror}"
         if isinstance(error, UnicodeDecodeError):
             return f"a file that should be text is not ({error})"
-        if match := re.search(r"\w+\.__init__\(\) .*|\w+\(\) (takes|missing|got) .*", str(error)):
+        if match := re.search(r"\w+\.__init__\(\) (takes|missing|got) .*", str(error)):
             return f"{match[0]} (a network is made from the image shape and the number of classes)"
         error = error.__cause__ or error.__context__
     return None

@@ -97,11 +97,17 @@ def alone(run_dir: Path) -> Iterator[None]:
         UserError: one does.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run_dir / LOCK, timeout=0)
     try:
-        with FileLock(run_dir / LOCK, timeout=0):
-            yield
+        lock.acquire()
     except Timeout as error:
         raise UserError(f"another process is training in {run_dir}: wait for it, or stop it") from error
+    except NotImplementedError:
+        pass  # a file system without locks
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_config(run_dir: Path, config: Config) -> None:

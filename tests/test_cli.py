@@ -291,6 +291,15 @@ def test_fresh_replaces_the_run_on_the_server(monkeypatch):
     assert [settings["resume"] for settings in asked] == ["allow", "allow", None]
 
 
+def test_mistakes_of_the_program_keep_their_traceback(monkeypatch):
+    def wrong(self, batch, batch_idx):
+        raise TypeError("forward() missing 1 required positional argument")
+
+    monkeypatch.setattr(lit_gans.GAN, "training_step", wrong)
+    with pytest.raises(TypeError, match="missing 1 required"):
+        main([*SMALL, *QUIET])
+
+
 def test_ctrl_c_says_how_to_go_on(capsys, caplog, monkeypatch):
     def interrupt(self, batch, batch_idx):
         if self.turn == 4:

@@ -67,5 +67,9 @@ def test_a_run_belongs_to_one_process():
     with alone(run):
         check_same_run(run, config())
         start_over(run)
+    with pytest.raises(RuntimeError, match="mine"), alone(run):
+        raise RuntimeError("mine")
+    with alone(run):
+        pass  # it was given back
     Path(run, ".config.yaml.0123.tmp").touch()  # of a process that was killed
     check_same_run(run, config())
