@@ -5,6 +5,7 @@ import io
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -178,7 +179,8 @@ class WandbRun(WandbLogger):
     def finalize(self, status: str) -> None:
         """Closes the run, so that all rows are on the disk; Lightning leaves that to the end of the process."""
         if self._experiment is not None:
-            self._experiment.finish(exit_code=int(status != "success"))
+            with suppress(ConnectionError):  # a scheduler may have ended W&B's process first; what it wrote stays
+                self._experiment.finish(exit_code=int(status != "success"))
             self._experiment = None
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 
 from lit_gans.callbacks.monitor import draw_curves, drawable
-from lit_gans.loggers import CSVRows, shortest
+from lit_gans.loggers import CSVRows, WandbRun, shortest
 
 
 def read(path="metrics.csv"):
@@ -33,6 +33,17 @@ def test_a_continued_file_has_each_step_once():
     continued.log_metrics({"a": 30.0}, step=3)
     continued.log_metrics({"a": 40.0}, step=4)
     assert [(row["step"], row["a"]) for row in read()] == [("1", "1.0"), ("2", "2.0"), ("3", "30.0"), ("4", "40.0")]
+
+
+def test_a_scheduler_may_end_the_process_of_wandb_first():
+    class Gone:
+        def finish(self, exit_code):
+            raise ConnectionResetError("Connection lost")
+
+    log = WandbRun(".", name="run", config={})
+    log._experiment = Gone()
+    log.finalize("failed")
+    assert log._experiment is None
 
 
 def test_numbers_are_read_back_exactly():
