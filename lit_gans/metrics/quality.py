@@ -53,8 +53,8 @@ class ImageQuality(Callback):
     many of `model.sample` as are missing; a model without `sample` is measured on its validation fakes alone. The
     reals are the first of the DataModule's `reference_dataloader(reference)`, embedded once. Both come as whole
     batches dealt to the processes in turn, so the values don't depend on how many there are (as long as no
-    `limit_val_batches`, which counts on each, is in between). The training's random
-    state stays as it is, and nothing of this is in a checkpoint but the best FID.
+    `limit_val_batches`, which counts on each, is in between). The training's random state stays as it is, and nothing
+    of this is in a checkpoint but the best FID.
 
     Logged are `val/fid_<network>` and `val/is_<network>`, for the first network also `val/fid` and `val/is`, and while
     fitting `best/fid`; in a test `test/` takes the place of `val/`.
