@@ -1,14 +1,13 @@
 """The deep convolutional networks of Radford et al., 2015, arXiv:1511.06434."""
 
-import torch
 from torch import Tensor, nn
 
-from lit_gans.networks.layers import Discriminator, Generator, ImageShape, LabelEmbedding, halvings
+from lit_gans.networks.layers import Discriminator, Generator, ImageShape, LabelEmbedding, LabelPlane, halvings
 
 
 def initialise(module: nn.Module) -> None:
     """Convolutions from N(0, 0.02), batch-norm gains from N(1, 0.02) (section 4 of the paper, and its code)."""
-    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
@@ -72,19 +71,18 @@ class DCGANDiscriminator(Discriminator):
 
     def __init__(self, image_shape: ImageShape, num_classes: int = 0, *, width: int = 64) -> None:
         super().__init__()
-        channels, height, breadth = self.image_shape = tuple(image_shape)
-        self.num_classes = num_classes
-        self.label = LabelEmbedding(num_classes, height * breadth)
+        self.image_shape, self.num_classes = tuple(image_shape), num_classes
+        self.label = LabelPlane(num_classes, image_shape)
         times, last = halvings(image_shape)
         widths = [width << level for level in range(times)]
-        layers = [nn.Conv2d(channels + (num_classes > 0), width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
+        layers = [nn.Conv2d(self.label.channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
         for before, after in zip(widths, widths[1:], strict=False):
             layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, last, bias=False))
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.feature_dim = widths[-1] * last * last
+        self.head = nn.Linear(self.feature_dim, 1, bias=False)
         self.apply(initialise)
 
-    def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
-        """Images (N, C, H, W) and labels (N,) to logits (N,)."""
-        _, height, breadth = self.image_shape
-        image = torch.unflatten(self.label(image.flatten(1), label), 1, (-1, height, breadth))
-        return self.layers(image).flatten()
+    def features(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        """Images (N, C, H, W) and labels (N,) to the last map, flattened."""
+        return self.layers(self.label(image, label))

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
 
 from lit_gans.errors import UserError
 
@@ -28,13 +30,28 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images (N, C, H, W) and labels (N,) to logits (N,); never ends in a sigmoid.
 
+    Ours are `features` and a linear `head`; a variant that judges in another way puts its own head on the features. A
+    network that only replaces `forward` serves all other variants.
+
     Attributes:
         image_shape: (C, H, W) of the images judged.
         num_classes: Labels go from 0 to `num_classes - 1`; 0 for a network without labels.
+        feature_dim: Length of the vector that the head sees.
+        head: From features (N, feature_dim) to (N, 1).
     """
 
     image_shape: ImageShape
     num_classes: int
+    feature_dim: int
+    head: nn.Module
+
+    def features(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        """Images (N, C, H, W) and labels (N,) to features (N, feature_dim)."""
+        raise NotImplementedError
+
+    def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        """Images (N, C, H, W) and labels (N,) to logits (N,)."""
+        return self.head(self.features(image, label)).squeeze(1)
 
 
 GeneratorFactory = Callable[[ImageShape, int], Generator]
@@ -42,6 +59,29 @@ GeneratorFactory = Callable[[ImageShape, int], Generator]
 
 DiscriminatorFactory = Callable[[ImageShape, int], Discriminator]
 """Builds a discriminator from the same."""
+
+
+def spectral_normalise(network: nn.Module, eps: float = 1e-12) -> None:
+    """Divides the weights of each convolution, linear layer and embedding by their largest singular value.
+
+    Estimated by one power iteration per forward in training; gradients flow through the estimate (SNGAN, Miyato et al.,
+    2018, arXiv:1802.05957, Algorithm 1 and eq. 12). Layers that have it already keep theirs.
+    """
+    for module in list(network.modules()):
+        kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)
+        if isinstance(module, kinds) and not is_parametrized(module, "weight"):
+            spectral_norm(module, eps=eps)
+
+
+def required(label: Tensor | None) -> Tensor:
+    """The label itself.
+
+    Raises:
+        UserError: there is none.
+    """
+    if label is None:
+        raise UserError("this network was trained with labels: give one for each image")
+    return label
 
 
 class LabelEmbedding(nn.Module):
@@ -65,9 +105,83 @@ class LabelEmbedding(nn.Module):
         """
         if self.embedding is None:
             return features
-        if label is None:
-            raise UserError("this network was trained with labels: give one for each image")
-        return torch.cat([features, self.embedding(label)], dim=1)
+        return torch.cat([features, self.embedding(required(label))], dim=1)
+
+
+class LabelPlane(LabelEmbedding):
+    """One more image plane, learned for each class.
+
+    Args:
+        num_classes: Labels go from 0 to `num_classes - 1`; with 0 classes images pass unchanged.
+        image_shape: (C, H, W) of the images.
+
+    Attributes:
+        channels: C + 1, or C without classes.
+    """
+
+    def __init__(self, num_classes: int, image_shape: ImageShape) -> None:
+        channels, self.height, self.width = image_shape
+        super().__init__(num_classes, self.height * self.width)
+        self.channels = channels + (num_classes > 0)
+
+    def forward(self, image: Tensor, label: Tensor | None) -> Tensor:
+        """(N, C, H, W) and labels (N,) to (N, C + 1, H, W)."""
+        return super().forward(image.flatten(1), label).unflatten(1, (-1, self.height, self.width))
+
+
+class ConditionalBatchNorm(nn.BatchNorm2d):
+    """Batch norm with a gain and a bias for each class (arXiv:1610.07629, as in arXiv:1802.05637, section 4).
+
+    The gain is stored as its distance from one; without classes this is batch norm as usual.
+
+    Args:
+        channels: Of the features.
+        num_classes: Labels go from 0 to `num_classes - 1`; 0 for one gain and bias for all.
+    """
+
+    def __init__(self, channels: int, num_classes: int = 0) -> None:
+        super().__init__(channels, affine=not num_classes)
+        self.num_classes = num_classes
+        if num_classes:  # parameters, not embeddings: their spectral norm is zero at first
+            self.class_gain = nn.Parameter(torch.zeros(num_classes, channels))
+            self.class_bias = nn.Parameter(torch.zeros(num_classes, channels))
+
+    def forward(self, features: Tensor, label: Tensor | None = None) -> Tensor:
+        """(N, channels, H, W) and labels (N,) to the same shape."""
+        features = super().forward(features)
+        if not self.num_classes:
+            return features
+        gain, bias = (table[required(label)][:, :, None, None] for table in (self.class_gain, self.class_bias))
+        return features * (1 + gain) + bias
+
+
+class SelfAttention(nn.Module):
+    """Each place of a map looks at all others (SAGAN, Zhang et al., 2019, arXiv:1805.08318, section 3, eq. 1 to 3).
+
+    As in the published code: queries and keys of an eighth of the channels, values of half of them, keys and values
+    pooled to a quarter of the places, no scaling by the length of the keys. `strength` is zero at first, so that the
+    block starts as the identity.
+
+    Args:
+        channels: Of the map; at least 8.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(channels, channels // 8, 1, bias=False)
+        self.key = nn.Conv2d(channels, channels // 8, 1, bias=False)
+        self.value = nn.Conv2d(channels, channels // 2, 1, bias=False)
+        self.output = nn.Conv2d(channels // 2, channels, 1, bias=False)
+        self.pool = nn.MaxPool2d(2)
+        self.strength = nn.Parameter(torch.zeros(()))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, channels, H, W) to the same shape."""
+        query = self.query(features).flatten(2)
+        key, value = self.pool(self.key(features)).flatten(2), self.pool(self.value(features)).flatten(2)
+        attention = (query.transpose(1, 2) @ key).softmax(dim=2)
+        seen = (value @ attention.transpose(1, 2)).unflatten(2, features.shape[2:])
+        return self.strength * self.output(seen) + features
 
 
 def halvings(image_shape: ImageShape) -> tuple[int, int]:

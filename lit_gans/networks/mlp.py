@@ -71,8 +71,9 @@ class MLPDiscriminator(Discriminator):
         layers: list[nn.Module] = []
         for before, after in zip(sizes, sizes[1:], strict=False):
             layers += [nn.Linear(before, after), nn.LeakyReLU(0.2), *([nn.Dropout(dropout)] * (dropout > 0))]
-        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
+        self.layers, self.feature_dim = nn.Sequential(*layers), sizes[-1]
+        self.head = nn.Linear(self.feature_dim, 1)
 
-    def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
-        """Images (N, C, H, W) and labels (N,) to logits (N,)."""
-        return self.layers(self.label(image.flatten(1), label)).squeeze(1)
+    def features(self, image: Tensor, label: Tensor | None = None) -> Tensor:
+        """Images (N, C, H, W) and labels (N,) to the last hidden layer."""
+        return self.layers(self.label(image.flatten(1), label))
