@@ -2,29 +2,49 @@
 
 from torch import Tensor, nn
 
-from lit_gans.networks.layers import Discriminator, Generator, ImageShape, LabelEmbedding, LabelPlane, halvings
+from lit_gans.networks.layers import (
+    Discriminator,
+    Generator,
+    ImageShape,
+    LabelEmbedding,
+    LabelPlane,
+    Norm,
+    doubling,
+    halving,
+    halvings,
+    normalisation,
+    spectral_normalise,
+)
 
 
 def initialise(module: nn.Module) -> None:
-    """Convolutions from N(0, 0.02), batch-norm gains from N(1, 0.02) (section 4 of the paper, and its code)."""
+    """Weights from N(0, 0.02), gains of norms from N(1, 0.02), biases zero (section 4 of the paper, and its code)."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
         nn.init.normal_(module.weight, 0.0, 0.02)
-    elif isinstance(module, nn.BatchNorm2d):
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d, nn.GroupNorm)):
         nn.init.normal_(module.weight, 1.0, 0.02)
 
 
 class DCGANGenerator(Generator):
-    """Latent to a 4 to 7 pixel map, doubled by transposed convolutions (4x4, stride 2) up to the image, then tanh.
+    """Latent to a 4 to 7 pixel map, doubled by transposed convolutions (stride 2) up to the image, then tanh.
 
-    The kernels are those of the common PyTorch port; the paper's own code has 5x5 ones and a dense first layer. 28
-    pixels start from a map of 7x7 (8, 16, 32, 64, ... from 4x4), and so does any size that `halvings` allows.
+    The default is the common PyTorch port; the paper's own code has `kernel=5, dense=True, width=128`, and so has that
+    of WGAN-GP (`gan_cifar.py`, with `bias=True, latent_dim=128`). 28 pixels start from a map of 7x7 (8, 16, 32, 64, ...
+    from 4x4), and so does any size that `halvings` allows.
 
     Args:
         image_shape: (C, H, W) of the images made.
         num_classes: 0 for a generator without labels.
         latent_dim: Length of the latent vector, standard normal.
         width: Channels of the last hidden map; each map before it has twice as many.
+        kernel: Size of the kernels that double a map.
+        dense: Whether each unit of the first map has a batch norm (and bias) of its own, not each channel.
+        bias: Whether layers have biases.
+        batch_norm: Whether hidden maps have batch norm.
         embedding_dim: Length of a label's vector.
+        spectral: Whether weights are spectrally normalised.
     """
 
     def __init__(
@@ -34,24 +54,31 @@ class DCGANGenerator(Generator):
         *,
         latent_dim: int = 100,
         width: int = 64,
+        kernel: int = 4,
+        dense: bool = False,
+        bias: bool = False,
+        batch_norm: bool = True,
         embedding_dim: int = 10,
+        spectral: bool = False,
     ) -> None:
         super().__init__()
         self.image_shape, self.num_classes, self.latent_dim = tuple(image_shape), num_classes, latent_dim
         self.label = LabelEmbedding(num_classes, embedding_dim)
         times, first = halvings(image_shape)
         widths = [width << level for level in reversed(range(times))]
-        layers = [
-            nn.ConvTranspose2d(latent_dim + self.label.dim, widths[0], first, bias=False),
-            nn.BatchNorm2d(widths[0]),
-            nn.ReLU(),
-        ]
+        inputs, units = latent_dim + self.label.dim, widths[0] * first * first
+        norm, unit_norm = (nn.BatchNorm2d, nn.BatchNorm1d) if batch_norm else (nn.Identity, nn.Identity)
+        if dense:
+            layers = [nn.Flatten(), nn.Linear(inputs, units, bias=bias), unit_norm(units), nn.ReLU()]
+            layers += [nn.Unflatten(1, (widths[0], first, first))]
+        else:
+            layers = [nn.ConvTranspose2d(inputs, widths[0], first, bias=bias), norm(widths[0]), nn.ReLU()]
         for before, after in zip(widths, widths[1:], strict=False):
-            layers += [nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-        self.layers = nn.Sequential(
-            *layers, nn.ConvTranspose2d(widths[-1], image_shape[0], 4, 2, 1, bias=False), nn.Tanh()
-        )
+            layers += [doubling(before, after, kernel, bias), norm(after), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, doubling(widths[-1], image_shape[0], kernel, bias), nn.Tanh())
         self.apply(initialise)
+        if spectral:
+            spectral_normalise(self)
 
     def forward(self, latent: Tensor, label: Tensor | None = None) -> Tensor:
         """Latents (N, latent_dim) and labels (N,) to images (N, C, H, W) in [-1, 1]."""
@@ -59,29 +86,46 @@ class DCGANGenerator(Generator):
 
 
 class DCGANDiscriminator(Discriminator):
-    """Strided convolutions (4x4) with batch norm and LeakyReLU 0.2 down to a 4 to 7 pixel map, then one logit.
+    """Strided convolutions with norm and LeakyReLU 0.2 down to a 4 to 7 pixel map, then one logit.
 
-    No batch norm on the first map. A label is one more image plane, learned for each class.
+    No norm on the first map. A label is one more image plane, learned for each class. The default is the common PyTorch
+    port; the paper's own code has `kernel=5, width=128`, and that of WGAN-GP `kernel=5, bias=True, norm="none"`.
 
     Args:
         image_shape: (C, H, W) of the images judged.
         num_classes: 0 for a discriminator without labels.
         width: Channels of the first map; each one after it has twice as many.
+        kernel: Size of the kernels.
+        norm: Of hidden maps: batch, instance, layer or none. A gradient penalty wants any but batch.
+        bias: Whether layers have biases.
+        spectral: Whether weights are spectrally normalised.
     """
 
-    def __init__(self, image_shape: ImageShape, num_classes: int = 0, *, width: int = 64) -> None:
+    def __init__(
+        self,
+        image_shape: ImageShape,
+        num_classes: int = 0,
+        *,
+        width: int = 64,
+        kernel: int = 4,
+        norm: Norm = "batch",
+        bias: bool = False,
+        spectral: bool = False,
+    ) -> None:
         super().__init__()
         self.image_shape, self.num_classes = tuple(image_shape), num_classes
         self.label = LabelPlane(num_classes, image_shape)
         times, last = halvings(image_shape)
         widths = [width << level for level in range(times)]
-        layers = [nn.Conv2d(self.label.channels, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
+        layers = [halving(self.label.channels, width, kernel, bias), nn.LeakyReLU(0.2)]
         for before, after in zip(widths, widths[1:], strict=False):
-            layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
+            layers += [halving(before, after, kernel, bias), normalisation(norm, after), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Flatten())
         self.feature_dim = widths[-1] * last * last
-        self.head = nn.Linear(self.feature_dim, 1, bias=False)
+        self.head = nn.Linear(self.feature_dim, 1, bias=bias)
         self.apply(initialise)
+        if spectral:
+            spectral_normalise(self)
 
     def features(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Images (N, C, H, W) and labels (N,) to the last map, flattened."""

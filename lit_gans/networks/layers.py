@@ -1,6 +1,7 @@
 """What several networks share."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +72,49 @@ def spectral_normalise(network: nn.Module, eps: float = 1e-12) -> None:
         kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)
         if isinstance(module, kinds) and not is_parametrized(module, "weight"):
             spectral_norm(module, eps=eps)
+
+
+Norm = Literal["batch", "instance", "layer", "none"]
+"""What a map is normalised over: its channel in the batch, its channel in the image, the whole image, or nothing."""
+
+
+def normalisation(norm: Norm, channels: int) -> nn.Module:
+    """The norm layer for maps (N, channels, H, W), with a gain and a bias for each channel.
+
+    Instance and layer norm look at one image alone, as a gradient penalty for each image wants (WGAN-GP,
+    arXiv:1704.00028, section 4).
+
+    Raises:
+        UserError: there is no such norm.
+    """
+    match norm:
+        case "batch":
+            return nn.BatchNorm2d(channels)
+        case "instance":
+            return nn.InstanceNorm2d(channels, affine=True)
+        case "layer":
+            return nn.GroupNorm(1, channels)
+        case "none":
+            return nn.Identity()
+    raise UserError(f"norm must be batch, instance, layer or none, not {norm}")
+
+
+def doubling(before: int, after: int, kernel: int = 4, bias: bool = True) -> nn.ConvTranspose2d:
+    """A transposed convolution from (N, before, H, W) to (N, after, 2 H, 2 W), for any kernel of 2 or more."""
+    return nn.ConvTranspose2d(before, after, kernel, 2, (kernel - 1) // 2, output_padding=kernel % 2, bias=bias)
+
+
+def halving(before: int, after: int, kernel: int = 4, bias: bool = True) -> nn.Conv2d:
+    """A convolution from (N, before, 2 H, 2 W) to (N, after, H, W), for any kernel of 2 or more."""
+    return nn.Conv2d(before, after, kernel, 2, (kernel - 1) // 2, bias=bias)
+
+
+def draw_uniform(network: nn.Module, bound: float) -> None:
+    """Draws the weights of all linear layers from U(-bound, bound), and makes their biases zero."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.uniform_(module.weight, -bound, bound)
+            nn.init.zeros_(module.bias)
 
 
 def required(label: Tensor | None) -> Tensor:
