@@ -1,10 +1,16 @@
 """Networks, one file per architecture; they know nothing of training."""
 
+from lit_gans.networks.cgan import CGANDiscriminator, CGANGenerator
 from lit_gans.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from lit_gans.networks.layers import Discriminator, DiscriminatorFactory, Generator, GeneratorFactory, ImageShape
+from lit_gans.networks.lsgan import LSGANGenerator
+from lit_gans.networks.maxout import MaxoutDiscriminator
 from lit_gans.networks.mlp import MLPDiscriminator, MLPGenerator
+from lit_gans.networks.sndcgan import SNDCGANDiscriminator, SNDCGANGenerator
 
 __all__ = [
+    "CGANDiscriminator",
+    "CGANGenerator",
     "DCGANDiscriminator",
     "DCGANGenerator",
     "Discriminator",
@@ -12,6 +18,10 @@ __all__ = [
     "Generator",
     "GeneratorFactory",
     "ImageShape",
+    "LSGANGenerator",
     "MLPDiscriminator",
     "MLPGenerator",
+    "MaxoutDiscriminator",
+    "SNDCGANDiscriminator",
+    "SNDCGANGenerator",
 ]
