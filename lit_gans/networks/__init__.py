@@ -3,6 +3,7 @@
 from lit_gans.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from lit_gans.networks.layers import Discriminator, DiscriminatorFactory, Generator, GeneratorFactory, ImageShape
 from lit_gans.networks.mlp import MLPDiscriminator, MLPGenerator
+from lit_gans.networks.r3gan import R3GANDiscriminator, R3GANGenerator
 
 __all__ = [
     "DCGANDiscriminator",
@@ -14,4 +15,6 @@ __all__ = [
     "ImageShape",
     "MLPDiscriminator",
     "MLPGenerator",
+    "R3GANDiscriminator",
+    "R3GANGenerator",
 ]
