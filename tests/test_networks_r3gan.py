@@ -254,10 +254,11 @@ def test_a_head_for_labels_fits_the_plain_discriminator_only():
 
 
 @pytest.mark.parametrize("classes", [0, 2])
-def test_gradient_penalty_has_the_right_gradient(classes):
-    """Along a random direction of all weights, by finite differences."""
+def test_gradients_and_those_of_the_penalty(classes):
+    """By finite differences; those of the penalty along a random direction of all weights."""
     discriminator = scrambled(R3GANDiscriminator((1, 8, 8), classes, width=8)).double()
     images, label = torch.randn(3, 1, 8, 8).double(), torch.tensor([0, 1, 1])
+    assert torch.autograd.gradcheck(discriminator, (images.clone().requires_grad_(), label))
 
     def penalty():
         return R1(1.0)(lambda x: discriminator(x, label), images, images)
