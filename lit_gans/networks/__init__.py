@@ -6,6 +6,7 @@ from lit_gans.networks.layers import Discriminator, DiscriminatorFactory, Genera
 from lit_gans.networks.lsgan import LSGANGenerator
 from lit_gans.networks.maxout import MaxoutDiscriminator
 from lit_gans.networks.mlp import MLPDiscriminator, MLPGenerator
+from lit_gans.networks.r3gan import R3GANDiscriminator, R3GANGenerator
 from lit_gans.networks.sndcgan import SNDCGANDiscriminator, SNDCGANGenerator
 
 __all__ = [
@@ -24,4 +25,6 @@ __all__ = [
     "MaxoutDiscriminator",
     "SNDCGANDiscriminator",
     "SNDCGANGenerator",
+    "R3GANDiscriminator",
+    "R3GANGenerator",
 ]
