@@ -7,6 +7,8 @@ from lit_gans.networks.lsgan import LSGANGenerator
 from lit_gans.networks.maxout import MaxoutDiscriminator
 from lit_gans.networks.mlp import MLPDiscriminator, MLPGenerator
 from lit_gans.networks.r3gan import R3GANDiscriminator, R3GANGenerator
+from lit_gans.networks.resnet import ResNetDiscriminator, ResNetGenerator
+from lit_gans.networks.resnet_good import GoodDiscriminator, GoodGenerator
 from lit_gans.networks.sndcgan import SNDCGANDiscriminator, SNDCGANGenerator
 
 __all__ = [
@@ -18,6 +20,8 @@ __all__ = [
     "DiscriminatorFactory",
     "Generator",
     "GeneratorFactory",
+    "GoodDiscriminator",
+    "GoodGenerator",
     "ImageShape",
     "LSGANGenerator",
     "MLPDiscriminator",
@@ -27,4 +31,6 @@ __all__ = [
     "SNDCGANGenerator",
     "R3GANDiscriminator",
     "R3GANGenerator",
+    "ResNetDiscriminator",
+    "ResNetGenerator",
 ]

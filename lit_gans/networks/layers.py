@@ -208,15 +208,20 @@ class SelfAttention(nn.Module):
 
     Args:
         channels: Of the map; at least 8.
+
+    Raises:
+        UserError: there are fewer.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        if channels < 8:
+            raise UserError(f"self-attention needs a map of at least 8 channels, not {channels}: use a wider network")
         self.query = nn.Conv2d(channels, channels // 8, 1, bias=False)
         self.key = nn.Conv2d(channels, channels // 8, 1, bias=False)
         self.value = nn.Conv2d(channels, channels // 2, 1, bias=False)
         self.output = nn.Conv2d(channels // 2, channels, 1, bias=False)
-        self.pool = nn.MaxPool2d(2)
+        self.pool = nn.MaxPool2d(2, ceil_mode=True)  # on maps of odd size, too, all places are looked at
         self.strength = nn.Parameter(torch.zeros(()))
 
     def forward(self, features: Tensor) -> Tensor:
