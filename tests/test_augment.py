@@ -144,12 +144,12 @@ def test_all_tensors_meet_on_one_device(monkeypatch):
         assert made.device.type == images.grad.device.type == "meta"
 
 
-def play(ada, batches, images=100, size=1.0):
-    """D is surer of reals the less they are changed: r_t = 1 - p."""
+def play(ada, batches, images=100):
+    """D is surer of reals the less they are changed: r_t = 1 - p; how large its logits are does not matter."""
     path = []
     for _ in range(batches):
         positive = round(images * (1 - ada.strength.item() / 2))
-        ada.observe(torch.cat([torch.full((positive,), size), torch.full((images - positive,), -size)]))
+        ada.observe(torch.cat([torch.full((positive,), 3.0), torch.full((images - positive,), -0.1)]))
         ada.adapt(images)
         path.append(ada.strength.item())
     return path
@@ -173,6 +173,12 @@ def test_p_stays_a_probability():
         assert ada.strength == round(start)
 
 
+def test_half_precision_logits_are_counted_exactly():
+    ada = ADA()
+    ada.observe(torch.ones(7, 11, 13, dtype=torch.bfloat16))
+    assert ada.signs == ada.logits == 1001
+
+
 def test_without_logits_p_stays():
     ada = ADA(p=0.5, every=1)
     ada.adapt(64)
@@ -186,6 +192,7 @@ def test_without_logits_p_stays():
 def test_state_survives_in_the_middle_of_an_interval(tmp_path):
     ada, other = ADA(p=0.2, speed_kimg=1.0, every=4), ADA(speed_kimg=1.0, every=4)
     play(ada, 6, images=10)
+    assert set(ada.state_dict()) == {"strength", "signs", "logits", "images", "batches"}
     torch.save(ada.state_dict(), tmp_path / "state")
     other.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
     twin = copy.deepcopy(ada)

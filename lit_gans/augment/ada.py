@@ -50,9 +50,9 @@ class ADA(Augment):
 
     D overfits as far as r_t = E sign(D(real)) is above the target: every few batches p takes a step up or down (section
     3.1). Changes, their order and their strengths are those of the published code's pipeline `bgc` (appendix B), with
-    two differences. Flips and right angles copy pixels, which is what the paper calls them for (pixel blitting); the
-    code's filter is not symmetric and leaves ripples on them. And the image is mirrored endlessly at its borders; the
-    code pads by what the batch needs, at most by the image itself, and has zeros farther out.
+    two differences. Flips and right angles copy pixels, as their name in the paper says (pixel blitting); the code's
+    filter is not symmetric and leaves ripples on them. And the image is mirrored endlessly at its borders; the code
+    pads by what the batch needs, at most by the image itself, and has zeros farther out.
 
     Args:
         p: Overall probability, between 0 and 1: where it starts if it adapts, else a number or a schedule.
@@ -176,8 +176,7 @@ class ADA(Augment):
         x, y = dice.uniform(0.0, 1.0), dice.uniform(0.0, 1.0)
         size = dice.sometimes(self.cutout * p, torch.full_like(x, self.cutout_size), 0.0)
 
-        if self.xflip:
-            images = flipped(images, flip)
+        images = flipped(images, flip)
         if self.rotate90:
             images = turned(images, turns)
         if self.xint or self.scale or self.rotate or self.aniso or self.xfrac:

@@ -4,7 +4,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv_transpose1d, pad
 
 SYM6 = (
     *(0.015404109327, 0.003490712084, -0.117990111148, -0.048311742586, 0.491055941927, 0.787641141030),
@@ -14,29 +13,30 @@ SYM6 = (
 
 
 def low_pass() -> Tensor:
-    """SYM6 with sum one, (1, 1, 13), as a kernel of convolutions.
+    """SYM6 with sum one, (13,).
 
-    A zero in front makes its heaviest tap the middle one, so that what is filtered stays in place.
+    A zero in front makes the heaviest tap the middle one, which is where the published code takes it to be.
     """
     taps = torch.tensor((0.0, *SYM6))
-    return (taps / taps.sum()).view(1, 1, -1)
-
-
-def doubling(size: int, taps: Tensor) -> Tensor:
-    """The matrix (4 * size - 4, size) that mirrors a row of pixels at its ends and doubles its resolution.
-
-    The result is one period of the endless reflection; pixel i of the row is its element 2i.
-    """
-    pixels = torch.eye(size, dtype=taps.dtype, device=taps.device)
-    period = torch.cat([pixels, pixels[1:-1].flip(0)])
-    endless = pad(period.T.unsqueeze(1), (3, 3), mode="circular")  # three pixels are half the kernel
-    return 2 * conv_transpose1d(endless, taps, stride=2)[:, 0, 12 : 4 * size + 8].T
+    return taps / taps.sum()
 
 
 def halving(size: int, taps: Tensor) -> Tensor:
-    """The matrix (size, 2 * size + 11) that filters and halves a row of twice the resolution, element 2i + 6 to i."""
+    """The matrix (size, 2 * size + 11) that filters a row and leaves out every other element: 2i + 6 becomes i."""
+    columns = torch.arange(2 * size + 11, device=taps.device)
+    tap = columns - 2 * torch.arange(size, device=taps.device)[:, None]
+    return torch.where((tap >= 0) & (tap < len(taps)), taps[tap.clamp(0, len(taps) - 1)], 0.0)
+
+
+def doubling(size: int, taps: Tensor) -> Tensor:
+    """The matrix (4 * size - 4, size) that mirrors a row at its ends, doubles its resolution and filters it.
+
+    The result is one period of the endless reflection; pixel i of the row becomes element 2i.
+    """
+    reach = torch.arange(-3, 2 * size + 1, device=taps.device)  # a period, and half the filter on each side
+    mirrored = ((reach + size - 1) % (2 * size - 2) - (size - 1)).abs()
     pixels = torch.eye(size, dtype=taps.dtype, device=taps.device)
-    return conv_transpose1d(pixels.unsqueeze(1), taps, stride=2).squeeze(1)
+    return 2 * halving(len(reach), taps)[:, 12 : 4 * size + 8].T @ pixels[mirrored]
 
 
 def bilinear(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
