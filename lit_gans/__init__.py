@@ -4,11 +4,21 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "ACGAN": "lit_gans.variants.acgan",
+    "CGAN": "lit_gans.variants.cgan",
     "DCGAN": "lit_gans.variants.dcgan",
+    "DRAGAN": "lit_gans.variants.dragan",
     "GAN": "lit_gans.variants.gan",
+    "LSGAN": "lit_gans.variants.lsgan",
+    "ProjectionGAN": "lit_gans.variants.projection",
+    "R3GAN": "lit_gans.variants.r3gan",
+    "SAGAN": "lit_gans.variants.sagan",
+    "SNGAN": "lit_gans.variants.sngan",
+    "WGAN": "lit_gans.variants.wgan",
+    "WGANGP": "lit_gans.variants.wgan_gp",
     "load": "lit_gans.loading",
 }
-__all__ = ["DCGAN", "GAN", "load"]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -7,19 +7,17 @@ from inspect import currentframe, signature
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Adam, Optimizer
 
 from lit_gans.description import class_path, describe_arguments
-from lit_gans.divergence import DivergenceGuard
 from lit_gans.ema import ema_decay, update_ema
 from lit_gans.errors import UserError, at_least
-from lit_gans.losses import AdversarialLoss
 from lit_gans.randomness import keyed_generator, seed_engines
 from lit_gans.resume import count_steps, rewind_to_batch_boundary
+from lit_gans.rows import Rows
 from lit_gans.schedules import Schedule, value_at
 from lit_gans.strategy import average_buffers, check_trainer, no_gradient_sync
 
@@ -42,7 +40,7 @@ class Phase(NamedTuple):
         return self.every(turn) if callable(self.every) else (turn + 1) % self.every == 0
 
 
-class AdversarialModule(L.LightningModule):
+class AdversarialModule(Rows):
     """Two players share each batch; every phase lets one of them minimise one objective.
 
     A variant writes `discriminator_loss` and `generator_loss`. Each returns named terms: their sum is minimised, and
@@ -56,14 +54,15 @@ class AdversarialModule(L.LightningModule):
         optimizer: Adam, SGD or RMSprop, or any other class of torch.optim; takes what it knows of the next arguments.
         generator_lr: Learning rate of the generator, constant or as a schedule.
         discriminator_lr: Learning rate of the discriminator, constant or as a schedule.
-        betas: Decay of the moments, for optimizers of the Adam family.
+        betas: Decay of the moments, for optimizers of the Adam family; each constant or as a schedule.
+        eps: Added to the root of the second moment, for optimizers that have one.
         momentum: For SGD and RMSprop.
         weight_decay: For all optimizers.
         n_critic: Batches on which the discriminator plays for each one on which the generator plays too.
         micro_batches: Pieces into which a batch is cut to save memory; gradients are accumulated over them.
         generator_clip: Largest norm of the generator's gradient; None for no bound.
         discriminator_clip: Likewise for the discriminator.
-        ema_half_life: Images after which the averaged generator has forgotten half of its past.
+        ema_half_life: Images after which the averaged generator has forgotten half of its past; or a schedule.
         ema_ramp: The half-life is at most this share of the images seen so far; None for no such bound.
     """
 
@@ -75,36 +74,34 @@ class AdversarialModule(L.LightningModule):
         optimizer: type[Optimizer] = Adam,
         generator_lr: float | Schedule = 2e-4,
         discriminator_lr: float | Schedule = 2e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
+        betas: tuple[float | Schedule, float | Schedule] = (0.5, 0.999),
+        eps: float = 1e-8,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
         n_critic: int = 1,
         micro_batches: int = 1,
         generator_clip: float | None = None,
         discriminator_clip: float | None = None,
-        ema_half_life: float = 10_000,
+        ema_half_life: float | Schedule = 10_000,
         ema_ramp: float | None = 0.05,
     ) -> None:
         super().__init__()
         at_least(1, n_critic=n_critic, micro_batches=micro_batches)
-        rates = {"generator_lr": value_at(generator_lr, 0.0), "discriminator_lr": value_at(discriminator_lr, 0.0)}
-        at_least(0, ema_half_life=ema_half_life, **rates)
+        at_least(0, generator_lr=value_at(generator_lr, 0.0), discriminator_lr=value_at(discriminator_lr, 0.0))
+        at_least(0, ema_half_life=value_at(ema_half_life, 0.0))
         if issubclass(optimizer, torch.optim.LBFGS):
             raise UserError("LBFGS calls its loss several times a step, which no game of two allows: choose another")
         self.save_hyperparameters(describe_arguments(currentframe()))
         self.automatic_optimization = False
         self.generator, self.discriminator = generator, discriminator
         self.ema = deepcopy(generator).eval().requires_grad_(False)
-        self.optimizer, self.betas, self.momentum, self.weight_decay = optimizer, tuple(betas), momentum, weight_decay
+        self.optimizer, self.betas, self.eps = optimizer, tuple(betas), eps
+        self.momentum, self.weight_decay = momentum, weight_decay
         self.learning_rates = {"generator": generator_lr, "discriminator": discriminator_lr}
         self.clips = {"generator": generator_clip, "discriminator": discriminator_clip}
         self.n_critic, self.micro_batches = n_critic, micro_batches
         self.ema_half_life, self.ema_ramp = ema_half_life, ema_ramp
-        self.seed, self.turn, self.images_seen = torch.initial_seed(), 0, 0
-        self._phase, self._watched = 0, False
-        self._piece: tuple[int, int, int] | None = None
-        self._row: dict[str, Tensor] = {}
-        self.divergence = DivergenceGuard()
+        self.seed, self._phase = torch.initial_seed(), 0
 
     # -- the mathematics: each variant writes its own ------------------------------------------------------------------
 
@@ -142,9 +139,11 @@ class AdversarialModule(L.LightningModule):
             if phase.due(self.turn):
                 self._phase = index
                 self.play(phase, batch)
-        average_buffers(self.trainer.strategy, self.generator, self.discriminator)
+        average_buffers(self.trainer.strategy, *(part for name, part in self.named_children() if name != "ema"))
         self.images_seen += images
-        update_ema(self.ema, self.generator, ema_decay(images, self.ema_half_life, self.images_seen, self.ema_ramp))
+        half_life = value_at(self.ema_half_life, self.kimg)
+        update_ema(self.ema, self.generator, ema_decay(images, half_life, self.images_seen, self.ema_ramp))
+        self.after_batch(images)
         self.turn += 1
         count_steps(self.trainer.fit_loop, self.turn)
         self.log_row()
@@ -154,7 +153,7 @@ class AdversarialModule(L.LightningModule):
         player, size = phase.player, len(batch[0])
         optimizer = dict(zip(("generator", "discriminator"), self.optimizers(), strict=True))[player]
         for group in optimizer.param_groups:
-            group["lr"] = value_at(self.learning_rates[player], self.images_seen / 1000)
+            group.update(self.settings(player))
         row = self.next_row()
         self._watched = self.turn <= row and not any(phase.due(turn) for turn in range(self.turn + 1, row + 1))
         with self.toggled_optimizer(optimizer):
@@ -173,6 +172,13 @@ class AdversarialModule(L.LightningModule):
                 start = stop
             self._piece = None
             optimizer.step()
+        self.after_step(player)
+
+    def after_step(self, player: Player) -> None:
+        """Called when a player has moved."""
+
+    def after_batch(self, images: int) -> None:
+        """Called after all phases of a batch of `images` real images, over all devices."""
 
     def draw(self, sampler: Callable[..., Tensor], purpose: str, *shape: int) -> Tensor:
         """Random numbers for the images at hand, a function of (seed, images seen, phase, purpose).
@@ -206,53 +212,22 @@ class AdversarialModule(L.LightningModule):
 
     def configure_optimizers(self) -> list[Optimizer]:
         """One optimizer for each player, the generator's first."""
-        settings = {"betas": self.betas, "momentum": self.momentum, "weight_decay": self.weight_decay}
-        known = {key: value for key, value in settings.items() if key in signature(self.optimizer).parameters}
         return [
-            self.optimizer(getattr(self, player).parameters(), lr=value_at(lr, 0.0), **known)
-            for player, lr in self.learning_rates.items()
+            self.optimizer(getattr(self, player).parameters(), **self.settings(player))
+            for player in ("generator", "discriminator")
         ]
 
-    # -- what is logged ------------------------------------------------------------------------------------------------
-
-    def next_row(self) -> int:
-        """The batch after which the loggers get their next row; -1 for none."""
-        every = self._trainer.log_every_n_steps if self._trainer else 0
-        return (self.turn // every + 1) * every - 1 if every else -1
-
-    def note(self, name: str, value: Tensor) -> None:
-        """Keeps a scalar for the rows, which have each one's latest value: the mean over the whole batch."""
-        start, stop, size = self._piece or (0, 1, 1)
-        part = value.detach() * ((stop - start) / size)
-        self._row[name] = self._row[name] + part if start else part
-
-    def note_decisions(self, loss: AdversarialLoss, real_logits: Tensor, fake_logits: Tensor) -> None:
-        """Keeps the discriminator's mean verdicts and its accuracy, if this is its last turn before the next row."""
-        if self._watched:
-            for name, value in loss.decisions(real_logits.detach(), fake_logits.detach()).items():
-                self.note(f"discriminator/{name}", value)
-
-    def row(self) -> dict[str, Tensor]:
-        """The latest value of each scalar, averaged over devices."""
-        if not self._row:
-            return {}
-        values = torch.stack([value.float() for value in self._row.values()])
-        return dict(zip(self._row, self.all_gather(values).view(-1, len(values)).mean(0), strict=True))
-
-    def log_row(self) -> None:
-        """Hands the row of this batch to the loggers."""
-        every = self.trainer.log_every_n_steps
-        if not every or self.turn % every or not self._row:
-            return
-        self.divergence.check(self.all_gather)
-        for name, value in self.row().items():
-            self.log(name, value, prog_bar=name.endswith("/adversarial"))
-        self.log_clock()
-
-    def log_clock(self) -> None:
-        """Every row carries the same clock: images in thousands, and the step as the loggers' own axis."""
-        self.log("kimg", self.images_seen / 1000, prog_bar=True)
-        self.log("step", float(self.turn))
+    def settings(self, player: Player) -> dict[str, Any]:
+        """What the player's optimizer is told at this moment, of what its class knows."""
+        settings = {
+            "lr": value_at(self.learning_rates[player], self.kimg),
+            "betas": tuple(value_at(beta, self.kimg) for beta in self.betas),
+            "eps": self.eps,
+            "momentum": self.momentum,
+            "weight_decay": self.weight_decay,
+        }
+        known = signature(self.optimizer).parameters
+        return {name: value for name, value in settings.items() if name in known}
 
     # -- what Lightning asks -------------------------------------------------------------------------------------------
 

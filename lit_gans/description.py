@@ -7,17 +7,18 @@ from inspect import isclass, isfunction, signature
 from types import FrameType
 from typing import Any
 
+from jsonargparse import ArgumentParser
 from lightning.pytorch.utilities.parsing import collect_init_args
 from torch import nn
 from torch.optim import Optimizer
 
 from lit_gans.errors import UserError
 from lit_gans.losses import AdversarialLoss
-from lit_gans.penalties import Penalty
+from lit_gans.networks import Discriminator, Generator
 from lit_gans.schedules import Schedule
 
 TRUSTED = ("lit_gans.", "torch.optim.")
-KINDS = (nn.Module, AdversarialLoss, Penalty, Schedule, Optimizer)
+KINDS = (nn.Module, AdversarialLoss, Schedule, Optimizer)
 
 
 def class_path(cls: Callable[..., Any]) -> str:
@@ -26,15 +27,18 @@ def class_path(cls: Callable[..., Any]) -> str:
 
 
 def describe_arguments(frame: FrameType) -> dict[str, Any]:
-    """The arguments that a module is being built with, its subclasses' and defaults included, as `describe` puts them.
+    """The arguments that build a module again, its subclasses' and defaults included, as `describe` puts them.
+
+    What a subclass fixes for its bases is no argument of it.
 
     Args:
         frame: Of the `__init__` of the base class.
     """
-    arguments: dict[str, Any] = {}
-    for part in collect_init_args(frame, [], classes=(nn.Module,)):  # from the base class to the class built
-        arguments |= part
-    return {name: describe(value) for name, value in arguments.items()}
+    parts = collect_init_args(frame, [], classes=(nn.Module,))  # from the base class to the class built
+    arguments = {name: value for part in parts for name, value in part.items()}
+    cls = type(frame.f_locals["self"])
+    known = {*parts[-1], *ArgumentParser().add_class_arguments(cls, fail_untyped=False)}
+    return {name: describe(value) for name, value in arguments.items() if name in known}
 
 
 def describe(value: Any) -> Any:
@@ -66,7 +70,7 @@ def rebuild(description: Any, find_class: Callable[[str], type]) -> Any:
     if "init_args" not in description:
         return cls
     arguments = {key: rebuild(value, find_class) for key, value in description["init_args"].items()}
-    return partial(cls, **arguments) if issubclass(cls, nn.Module) else cls(**arguments)
+    return partial(cls, **arguments) if issubclass(cls, (Generator, Discriminator)) else cls(**arguments)
 
 
 def find_trusted_class(path: str) -> type:

@@ -8,6 +8,7 @@ from inspect import signature
 from jsonargparse import ArgumentParser
 
 from datamodules import ImageData
+from lit_gans.augment import Augment
 from lit_gans.base import AdversarialModule
 from lit_gans.losses import AdversarialLoss
 from lit_gans.metrics.features import FeatureNetwork
@@ -15,7 +16,10 @@ from lit_gans.networks import Discriminator, Generator
 from lit_gans.penalties import Penalty
 from lit_gans.schedules import Schedule
 
-FAMILIES = (AdversarialModule, ImageData, AdversarialLoss, Penalty, Schedule, FeatureNetwork, Generator, Discriminator)
+FAMILIES = (
+    *(AdversarialModule, ImageData, AdversarialLoss, Penalty, Augment, Schedule),
+    *(FeatureNetwork, Generator, Discriminator),
+)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -17,10 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
-
-def full_precision(logits: Tensor) -> Tensor:
-    """At least float32: bfloat16 logits keep three digits, too few for a mean of logarithms."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+from lit_gans.precision import full_precision
 
 
 class AdversarialLoss:

@@ -1,75 +1,298 @@
-"""Penalties that keep a critic smooth, as terms of the discriminator's loss: `penalty(critic, real, fake)`."""
+"""Penalties that keep a critic well-behaved, as terms of the discriminator's loss: `penalty(critic, real, fake)`.
+
+| class | term |
+|---|---|
+| GradientPenalty | weight E (abs(grad D(between)) - target)^2, between reals and fakes |
+| DRAGANPenalty | weight E (abs(grad D(near)) - target)^2, near reals |
+| R1, R2 | weight/2 E abs(grad D)^2 at reals, at fakes |
+| Drift | weight E D(real)^2 |
+| LeCam | weight (E relu(D(real) - past fakes)^2 + E relu(past reals - D(fake))^2) |
+| Consistency | weight E (D(T(image)) - D(image))^2 on reals and on fakes |
+| Orthogonal | weight sum over layers of the squared inner products of unlike rows |
+| WeightClipping | none: weights are clamped after each step |
+"""
 
 import re
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import relu
+from torch.nn.utils.parametrize import is_parametrized
 
-Critic = Callable[[Tensor], Tensor]
-Draw = Callable[..., Tensor]
+from lit_gans.augment import Augment, FlipShift
+from lit_gans.errors import at_least
+from lit_gans.precision import full_precision, without_autocast
+from lit_gans.randomness import Draw
+from lit_gans.schedules import Schedule, value_at
+
+Critic = Callable[..., Tensor]
+"""From images to logits; `lit_gans.critic.Critic` remembers its answers, and is told of fakes by `like`."""
 
 
 def input_gradient(critic: Critic, images: Tensor) -> Tensor:
     """The gradient of each logit with respect to its own image, flattened: (N, C*H*W), itself differentiable.
 
     With batch norm in the critic, a logit depends on the other images too, and their share is in the gradient. Computed
-    with autocast off: second derivatives in half precision are wrong by several per cent.
+    with autocast off: second derivatives in half precision are wrong by several per cent. Images that are leaves and
+    require gradient are taken as they are, so that a critic which remembers need not judge them again.
     """
-    with torch.autocast(images.device.type, enabled=False):
-        images = images.detach().to(torch.promote_types(images.dtype, torch.float32)).requires_grad_(True)
+    with without_autocast(images.device):
+        images = full_precision(images)
+        if not (images.is_leaf and images.requires_grad):
+            images = images.detach().requires_grad_(True)
         (gradient,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
     return gradient.flatten(1)
 
 
-class Penalty:
+class Penalty(nn.Module):
     """One term of the discriminator's loss.
 
     Args:
-        weight: Factor of the term.
+        weight: Factor of the term, constant or as a schedule.
         every: Computed on every `every`-th batch only and then weighted `every`-fold, so that its mean force stays the
             same (lazy regularization, StyleGAN2, arXiv:1912.04958, section 3.1).
     """
 
-    def __init__(self, weight: float = 10.0, every: int = 1) -> None:
+    per_sample = False
+    """Whether the term is about single images, which batch norm in the critic mixes."""
+
+    def __init__(self, weight: float | Schedule = 10.0, every: int = 1) -> None:
+        super().__init__()
+        at_least(1, every=every)
+        at_least(0, weight=value_at(weight, 0.0))
         self.weight, self.every = weight, every
 
     @property
     def name(self) -> str:
         """The term's name in the logs."""
-        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
+        return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(self).__name__).lower()
 
-    def __call__(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw = torch.rand) -> Tensor:
+    def due(self, turn: int) -> bool:
+        """Whether there is a term on batch `turn`, counted from 0."""
+        return turn % self.every == 0
+
+    def forward(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw = torch.rand, kimg: float = 0.0) -> Tensor:
         """The weighted term, a scalar.
 
         Args:
             critic: From images (N, C, H, W) to logits (N, ...).
             real: Real images.
             fake: Fake images, as many.
-            draw: `draw(N, 1, 1, 1)` gives numbers from U(0, 1), one per image.
+            draw: `draw(N, 1, 1, 1)` gives numbers from U(0, 1), one per image; the same ones at each call.
+            kimg: Thousands of images seen, for scheduled weights.
         """
+        return self.every * value_at(self.weight, kimg) * self.term(critic, real, fake, draw)
+
+    def term(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
+        """The term without its weight."""
         raise NotImplementedError
+
+    def after_step(self, network: nn.Module) -> None:
+        """Called when the discriminator has moved."""
 
 
 class R1(Penalty):
-    """Squared gradient norm on reals, weight/2 E |grad D(x)|^2 (Mescheder et al., 2018, arXiv:1801.04406, eq. 9).
+    """weight/2 E |grad D(x)|^2; the weight is the paper's gamma (Mescheder et al., 2018, arXiv:1801.04406, eq. 9)."""
 
-    The weight is the paper's gamma.
-    """
+    per_sample = True
 
-    def __call__(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw = torch.rand) -> Tensor:
-        """weight/2 E |grad D(x)|^2 over reals."""
-        return self.every * self.weight / 2 * input_gradient(critic, real).square().sum(1).mean()
+    def term(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
+        """E |grad D(x)|^2 / 2 over reals."""
+        return input_gradient(critic, real).square().sum(1).mean() / 2
+
+
+class R2(Penalty):
+    """weight/2 E |grad D(G(z))|^2, likewise on fakes (Mescheder et al., 2018, arXiv:1801.04406, eq. 10)."""
+
+    per_sample = True
+
+    def term(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
+        """E |grad D(G(z))|^2 / 2 over fakes."""
+        return input_gradient(critic, fake).square().sum(1).mean() / 2
 
 
 class GradientPenalty(Penalty):
     """Gradient norms pulled to one between reals and fakes (WGAN-GP, Gulrajani et al., 2017, arXiv:1704.00028, eq. 3).
 
     The weight is the paper's lambda. Not meant for a critic with batch norm (section 4).
+
+    Args:
+        weight: Factor of the term.
+        every: Lazily on every `every`-th batch.
+        target: Norm that the gradient should have; 0 for the zero-centred penalty (Thanh-Tung et al., 2019,
+            arXiv:1902.03984).
+        one_sided: Only norms above the target cost (WGAN-LP, Petzka et al., 2018, arXiv:1709.08894).
     """
 
-    def __call__(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw = torch.rand) -> Tensor:
-        """Weight E (|grad D(x)| - 1)^2 over points drawn uniformly on the lines from real to fake."""
+    per_sample = True
+
+    def __init__(
+        self, weight: float | Schedule = 10.0, every: int = 1, target: float = 1.0, one_sided: bool = False
+    ) -> None:
+        super().__init__(weight, every)
+        self.target, self.one_sided = target, one_sided
+
+    def term(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
+        """E (|grad D(x)| - target)^2 over points drawn uniformly on the lines from real to fake."""
         share = draw(len(real), 1, 1, 1).to(real)
-        between = real + share * (fake - real)
-        return self.every * self.weight * (input_gradient(critic, between).norm(dim=1) - 1).square().mean()
+        return self.excess(input_gradient(critic, real + share * (fake - real)))
+
+    def excess(self, gradient: Tensor) -> Tensor:
+        """E (|gradient| - target)^2, of the norms above the target only if one-sided."""
+        if self.target == 0:  # the root has no derivative at 0
+            return gradient.square().sum(1).mean()
+        distance = gradient.norm(dim=1) - self.target
+        return (relu(distance) if self.one_sided else distance).square().mean()
+
+
+class DRAGANPenalty(GradientPenalty):
+    """Gradient norms pulled to one in the neighbourhood of reals (Kodali et al., 2017, arXiv:1705.07215, section 2.4).
+
+    The paper's neighbourhood is x + N(0, c). Followed is its code: a point drawn uniformly on the line from x to
+    x + noise * std(x) * U(0, 1), where std is that of all pixels of the batch at hand (of one device and micro-batch).
+
+    Args:
+        weight: Factor of the term, the paper's lambda.
+        every: Lazily on every `every`-th batch.
+        target: Norm that the gradient should have, the paper's k.
+        noise: Width of the neighbourhood in standard deviations of the pixels.
+    """
+
+    def __init__(
+        self,
+        weight: float | Schedule = 10.0,
+        every: int = 1,
+        target: float = 1.0,
+        noise: float = 0.5,
+    ) -> None:
+        super().__init__(weight, every, target)
+        self.noise = noise
+
+    def term(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
+        """E (|grad D(x)| - target)^2 over points near reals."""
+        share, direction = draw(len(real), real[0].numel() + 1).to(real).split([1, real[0].numel()], dim=1)
+        step = self.noise * real.std() * (share * direction).view_as(real)
+        return self.excess(input_gradient(critic, real + step))
+
+
+class Drift(Penalty):
+    """Keeps a critic's answers near zero, weight E D(x)^2 on reals (ProGAN, arXiv:1710.10196, appendix A.1)."""
+
+    def __init__(self, weight: float | Schedule = 1e-3, every: int = 1) -> None:
+        super().__init__(weight, every)
+
+    def term(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
+        """E D(x)^2."""
+        return full_precision(critic(real)).square().mean()
+
+
+class LeCam(Penalty):
+    """Holds answers to one kind near the past mean of the other (Tseng et al., 2021, arXiv:2104.03310, section 3).
+
+    With relu inside the squares, as in the published code. The past means are moving averages over the answers of each
+    call (of one device and micro-batch; averaged over devices after each batch), and begin with the first.
+
+    Args:
+        weight: Factor of the term.
+        every: Lazily on every `every`-th batch.
+        decay: What the moving averages keep at each call.
+    """
+
+    def __init__(self, weight: float | Schedule = 0.3, every: int = 1, decay: float = 0.99) -> None:
+        super().__init__(weight, every)
+        self.decay = decay
+        self.register_buffer("past", torch.full((2,), torch.nan))
+
+    def term(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
+        """E relu(D(x) - past fakes)^2 + E relu(past reals - D(G(z)))^2."""
+        real_logits, fake_logits = full_precision(critic(real)), full_precision(critic(fake))
+        means = torch.stack([real_logits.detach().mean(), fake_logits.detach().mean()]).to(self.past)
+        self.past.copy_(torch.where(self.past.isnan(), means, self.past.lerp(means, 1 - self.decay)))
+        past_real, past_fake = self.past.clone()
+        return relu(real_logits - past_fake).square().mean() + relu(past_real - fake_logits).square().mean()
+
+
+class Consistency(Penalty):
+    """An image and its changed copy should be judged alike, real or fake (bCR, Zhao et al., 2020, arXiv:2002.04724).
+
+    The critic must take `like`, as `lit_gans.critic.Critic` does.
+
+    Args:
+        weight: Factor of the part on reals, the paper's lambda_real.
+        every: Lazily on every `every`-th batch.
+        fakes: Weight of the part on fakes relative to that on reals; 0 for reals alone (CR, arXiv:1910.12027).
+        augment: What changes the copies.
+    """
+
+    def __init__(
+        self,
+        weight: float | Schedule = 10.0,
+        every: int = 1,
+        fakes: float = 1.0,
+        augment: Augment = FlipShift(),  # noqa: B008 (it has no state)
+    ) -> None:
+        super().__init__(weight, every)
+        at_least(0, fakes=fakes)
+        self.fakes, self.augment = fakes, augment
+
+    def term(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
+        """E (D(T(x)) - D(x))^2 + fakes E (D(T(G(z))) - D(G(z)))^2."""
+        on_reals = self.distance(critic, real, draw)
+        return on_reals + self.fakes * self.distance(critic, fake, draw) if self.fakes else on_reals
+
+    def distance(self, critic: Critic, images: Tensor, draw: Draw) -> Tensor:
+        """E (D(T(images)) - D(images))^2."""
+        changed = critic(self.augment(images, draw), like=images)
+        return (full_precision(changed) - full_precision(critic(images))).square().mean()
+
+
+class Orthogonal(Penalty):
+    """`unorthogonality` of the discriminator; `BigGAN` has that of its generator. The weight is the paper's beta."""
+
+    def __init__(self, weight: float | Schedule = 1e-4, every: int = 1) -> None:
+        super().__init__(weight, every)
+
+    def term(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
+        """Sum over layers of |W W^T * (1 - I)|^2."""
+        return unorthogonality(getattr(critic, "network", critic))
+
+
+def unorthogonality(network: nn.Module) -> Tensor:
+    """Sum over layers of |W W^T * (1 - I)|^2, squared inner products of unlike rows (arXiv:1809.11096, eq. 3).
+
+    W is the weight of a convolution or linear layer as (outputs, rest), before spectral normalization.
+    """
+    terms = []
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+            weight = module.parametrizations.weight.original if is_parametrized(module, "weight") else module.weight
+            rows = full_precision(weight.transpose(0, 1) if isinstance(module, nn.ConvTranspose2d) else weight)
+            products = rows.flatten(1) @ rows.flatten(1).T
+            terms.append((products - products.diag().diag()).square().sum())
+    return torch.stack(terms).sum()
+
+
+class WeightClipping(Penalty):
+    """Keeps each weight within [-bound, bound] (WGAN, Arjovsky et al., 2017, arXiv:1701.07875, Algorithm 1, line 7).
+
+    No term, but a clamp after each step of the critic, as in the paper; its code clamps before each step instead.
+
+    Args:
+        bound: Largest absolute value of a parameter, the paper's c.
+    """
+
+    def __init__(self, bound: float = 0.01) -> None:
+        super().__init__()
+        at_least(0, bound=bound)
+        self.bound = bound
+
+    def due(self, turn: int) -> bool:
+        """Never."""
+        return False
+
+    @torch.no_grad()
+    def after_step(self, network: nn.Module) -> None:
+        """Clamps all parameters, batch norm's included as in the published code."""
+        for parameter in network.parameters():
+            parameter.clamp_(-self.bound, self.bound)

@@ -1,8 +1,13 @@
 """Random numbers as functions of a key, so that nothing depends on who draws, when, or after which interruption."""
 
+from collections.abc import Callable
 from hashlib import blake2b
 
 import torch
+from torch import Tensor
+
+Draw = Callable[..., Tensor]
+"""`draw(*shape)` gives random numbers, the same ones at each call."""
 
 
 def keyed_seed(*key: int | str) -> int:

@@ -41,19 +41,22 @@ class Noise(ImageData):
         return images.to(torch.uint8), torch.arange(count) % 3
 
 
-def small_generator(image_shape, num_classes=0, **kwargs):
+def small_generator(image_shape, num_classes=0, attention=0, **kwargs):
     return MLPGenerator(image_shape, num_classes, latent_dim=4, widths=(8,), **kwargs)
 
 
-def small_discriminator(image_shape, num_classes=0, **kwargs):
+def small_discriminator(image_shape, num_classes=0, attention=0, **kwargs):
     return MLPDiscriminator(image_shape, num_classes, widths=(8,), **kwargs)
+
+
+SMALL = {"generator": small_generator, "discriminator": small_discriminator}
+"""Networks without batch statistics, for any variant."""
 
 
 def small_gan(cls=GAN, seed=0, **kwargs):
     torch.manual_seed(seed)
     defaults = {"image_shape": (1, 8, 8), "num_classes": 3}
-    networks = {"generator": small_generator, "discriminator": small_discriminator}
-    return cls(**defaults | networks | kwargs)
+    return cls(**defaults | SMALL | kwargs)
 
 
 def trainer(**kwargs) -> L.Trainer:

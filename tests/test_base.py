@@ -157,7 +157,7 @@ def test_lazy_penalty():
     lazy = model.discriminator_loss(batch)["r1"]
     model.turn = 1
     assert "r1" not in model.discriminator_loss(batch)
-    model.turn, model.penalties = 0, [R1(1.0)]
+    model.turn, model.penalties = 0, torch.nn.ModuleList([R1(1.0)])
     torch.testing.assert_close(lazy, 2 * model.discriminator_loss(batch)["r1"])
 
 
@@ -241,9 +241,9 @@ def test_players_see_different_latents():
     seen = {}
 
     class Spy(GAN):
-        def fakes(self, batch):
+        def fakes(self, batch, each=1):
             seen[self._phase] = self.draw(torch.randn, "latent", len(batch.image), 4)
-            return super().fakes(batch)
+            return super().fakes(batch, each)
 
     fit(small_gan(Spy), steps=1)
     assert seen.keys() == {0, 1}

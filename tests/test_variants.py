@@ -1,32 +1,48 @@
 """Every public variant, by existing: trains, is saved, loaded and sampled; with every network, loss and penalty."""
 
-from contextlib import nullcontext
 from functools import partial
 
 import pytest
 import torch
+from torch.nn.utils.parametrize import is_parametrized
 
 import lit_gans
 from datamodules import Labelled
+from lit_gans.augment import ADA, DiffAugment
 from lit_gans.base import AdversarialModule
 from lit_gans.callbacks import Checkpoint
 from lit_gans.ema import update_ema
 from lit_gans.errors import UserError
 from lit_gans.losses import AdversarialLoss, LeastSquares
 from lit_gans.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator, MLPGenerator
-from lit_gans.penalties import R1, GradientPenalty, Penalty
-from lit_gans.schedules import Linear
-from tests.conftest import Noise, same, trainer
+from lit_gans.penalties import R1, GradientPenalty, Penalty, WeightClipping
+from lit_gans.schedules import Cosine, Linear
+from tests.conftest import SMALL, Noise, same, trainer
 
 VARIANTS = [name for name in lit_gans.__all__ if isinstance(getattr(lit_gans, name), type)]
 GENERATORS = [partial(MLPGenerator, widths=[8], latent_dim=4), partial(DCGANGenerator, width=4, latent_dim=4)]
-DISCRIMINATORS = [partial(MLPDiscriminator, widths=[8]), partial(DCGANDiscriminator, width=4)]
+DISCRIMINATORS = [partial(MLPDiscriminator, widths=[8]), partial(DCGANDiscriminator, width=4, norm="layer")]
 LOSSES = [cls for loss in AdversarialLoss.__subclasses__() for cls in (loss, *loss.__subclasses__())]
+PENALTIES = [cls for penalty in Penalty.__subclasses__() for cls in (penalty, *penalty.__subclasses__())]
+
+
+def built(cls, **arguments):
+    """With small networks, and labels where the variant takes them."""
+    torch.manual_seed(0)
+    return cls(**{"image_shape": (1, 8, 8), "num_classes": 3} | SMALL | arguments)
+
+
+def other_penalties(cls):
+    """All that the variant has not already, and that may stand beside spectral norm."""
+    model = built(cls)
+    spectral = any(is_parametrized(module) for module in model.discriminator.modules())
+    taken = {type(penalty) for penalty in model.penalties} | ({WeightClipping} if spectral else set())
+    return [penalty() for penalty in PENALTIES if penalty not in taken]
 
 
 def fitted(cls, steps=2, precision=None, **arguments):
-    torch.manual_seed(0)
-    model = cls(image_shape=(1, 8, 8), num_classes=3, **arguments)
+    """With small networks of this project, which a file can name."""
+    model = built(cls, **{"generator": GENERATORS[0], "discriminator": DISCRIMINATORS[0]} | arguments)
     trainer(max_steps=steps, precision=precision, callbacks=[Checkpoint()]).fit(model, Noise())
     return model
 
@@ -34,9 +50,12 @@ def fitted(cls, steps=2, precision=None, **arguments):
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("name", VARIANTS)
 def test_trains_and_comes_back(name, precision):
+    """With its own networks and defaults."""
     cls = getattr(lit_gans, name)
     assert issubclass(cls, AdversarialModule)
-    model = fitted(cls, precision=precision)
+    torch.manual_seed(0)
+    model = cls(image_shape=(1, 8, 8), num_classes=3)
+    trainer(max_steps=1, precision=precision, callbacks=[Checkpoint()]).fit(model, Noise(batch_size=4))
     images = model.sample(5, generator=torch.Generator().manual_seed(1))
     assert images.shape == (5, 1, 8, 8)
     assert images.isfinite().all()
@@ -45,16 +64,17 @@ def test_trains_and_comes_back(name, precision):
         loaded = lit_gans.load(source)
         assert type(loaded) is cls
         assert not loaded.training
+        assert loaded.hparams == model.hparams
         assert same(loaded.state_dict(), model.state_dict())
         assert same(loaded.sample(5, generator=torch.Generator().manual_seed(1)), images)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_all_tensors_meet_on_one_device(name, monkeypatch):
+def test_all_tensors_meet_on_one_device(name):
     """On the meta device, as on a GPU, a tensor left on the CPU raises."""
-    monkeypatch.setattr(torch, "autocast", lambda *args, **kwargs: nullcontext())  # which it does not have
-    more = {"conditional": True, "penalties": [cls() for cls in Penalty.__subclasses__()]}
-    model = getattr(lit_gans, name)(image_shape=(1, 8, 8), num_classes=3, **more).to("meta")
+    cls = getattr(lit_gans, name)
+    more = {"penalties": other_penalties(cls), "augment": ADA(p=0.5, target=None, cutout=1.0)}
+    model = cls(image_shape=(1, 8, 8), num_classes=3, **more).to("meta")
     batch = Labelled(torch.zeros(4, 1, 8, 8, device="meta"), torch.zeros(4, dtype=torch.long, device="meta"))
     model._watched = True
     for phase in model.phases():
@@ -62,6 +82,8 @@ def test_all_tensors_meet_on_one_device(name, monkeypatch):
         loss.backward()
         model.divergence.watch(phase.player, loss, turn=0)
         assert loss.device.type == "meta"
+        model.after_step(phase.player)
+    model.after_batch(4)
     update_ema(model.ema, model.generator, 0.9)
     assert model.sample(5).device.type == "meta"
     assert all(value.device.type == "meta" for value in model._row.values())
@@ -71,17 +93,38 @@ def test_all_tensors_meet_on_one_device(name, monkeypatch):
 @pytest.mark.parametrize("generator", GENERATORS, ids=lambda g: g.func.__name__)
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
 def test_every_cell(generator, discriminator, loss):
-    """Any networks, any loss, any penalties, with labels."""
-    penalties = [cls() for cls in Penalty.__subclasses__()]
+    """Any networks, any loss, all penalties, an augmentation, with labels."""
     model = fitted(
         lit_gans.GAN,
         generator=generator,
         discriminator=discriminator,
         loss=loss(),
-        penalties=penalties,
+        penalties=[cls() for cls in PENALTIES],
+        augment=DiffAugment(),
         conditional=True,
     )
     assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_cut_and_resumed(name):
+    """A run that is cut ends as one that is not: weights, moments, averages, adapted strengths, bit for bit."""
+    cls = getattr(lit_gans, name)
+    target = None if built(cls).loss.threshold is None else 0.6
+
+    def states(*lengths):
+        checkpoint = None
+        for steps in lengths:
+            model = built(cls, penalties=other_penalties(cls), augment=ADA(p=0.3, every=2, target=target))
+            run = trainer(max_steps=steps)
+            run.fit(model, Noise(), ckpt_path=checkpoint)
+            checkpoint = f"{steps}.ckpt"
+            run.save_checkpoint(checkpoint)
+        return model.state_dict(), [optimizer.state_dict() for optimizer in run.optimizers], model.images_seen
+
+    whole, cut = states(7), states(3, 7)
+    assert same(cut, whole)
+    assert not same(states(3)[0], whole[0])
 
 
 def test_all_arguments_come_back():
@@ -93,7 +136,9 @@ def test_all_arguments_come_back():
         "penalties": [R1(3.0, every=2), GradientPenalty(2.0)],
         "generator_lr": Linear(start=1e-3, kimg=10.0),
         "optimizer": torch.optim.RMSprop,
-        "betas": (0.0, 0.9),
+        "betas": (0.0, Cosine(start=0.9, end=0.99, kimg=0.032)),
+        "ema_half_life": Linear(start=0.0, end=32.0, kimg=0.032),
+        "augment": ADA(p=0.25, scale=0.5),
     }
     model = fitted(lit_gans.DCGAN, **arguments)
     loaded = lit_gans.DCGAN.load_from_checkpoint("checkpoints/last.ckpt")
@@ -106,6 +151,9 @@ def test_all_arguments_come_back():
     assert loaded.learning_rates["generator"](5.0) == pytest.approx(5e-4)
     assert loaded.optimizer is torch.optim.RMSprop
     assert loaded.images_seen == model.images_seen == 16
+    assert loaded.betas[1](0.016) == pytest.approx(0.945)
+    assert loaded.ema_half_life(0.016) == pytest.approx(16.0)
+    assert (loaded.augment.p, loaded.augment.scale) == (0.25, 0.5)
 
 
 class Own(lit_gans.GAN):
@@ -177,7 +225,7 @@ def test_samples_do_not_depend_on_number_and_batch_size():
 def test_labels_are_used_only_when_asked_for():
     assert fitted(lit_gans.GAN).generator.num_classes == 0
     assert fitted(lit_gans.GAN, conditional=True).generator.num_classes == 3
-    with pytest.raises(UserError, match="these data have none"):
+    with pytest.raises(UserError, match="these have none"):
         lit_gans.GAN(image_shape=(1, 8, 8), num_classes=0, conditional=True)
     model = lit_gans.GAN(image_shape=(1, 8, 8), num_classes=2, conditional=True)
     with pytest.raises(UserError, match="3 classes.*2"):

@@ -5,7 +5,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from lit_gans.penalties import Draw
+from lit_gans.precision import full_precision, without_autocast
+from lit_gans.randomness import Draw
 
 
 class Augment(nn.Module):
@@ -28,8 +29,8 @@ class Augment(nn.Module):
             draw: `draw(N, numbers)` gives numbers from U(0, 1); called once.
             kimg: Thousands of images seen, for schedules.
         """
-        with torch.autocast(images.device.type, enabled=False):
-            images = images.to(torch.promote_types(images.dtype, torch.float32))
+        with without_autocast(images.device):
+            images = full_precision(images)
             return self.change(images, draw(len(images), self.numbers).to(images), kimg)
 
     def change(self, images: Tensor, numbers: Tensor, kimg: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a discriminator does with labels after its features: any network that has `features` and a `head` can be given."""
+"""What a discriminator does with labels after its features, for any network that has `features` and a `head`."""
 
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized

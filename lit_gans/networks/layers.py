@@ -5,10 +5,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
-from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
 from lit_gans.errors import UserError
+from lit_gans.precision import without_autocast
 
 ImageShape = tuple[int, int, int]
 """Channels, height and width of an image."""
@@ -62,16 +63,28 @@ DiscriminatorFactory = Callable[[ImageShape, int], Discriminator]
 """Builds a discriminator from the same."""
 
 
+class SpectralNorm(_SpectralNorm):
+    """Torch's spectral norm, in full precision: under autocast its estimate would be a per cent off."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight divided by the estimate of its largest singular value; in training the estimate is improved."""
+        with without_autocast(weight.device):
+            return super().forward(weight)
+
+
 def spectral_normalise(network: nn.Module, eps: float = 1e-12) -> None:
     """Divides the weights of each convolution, linear layer and embedding by their largest singular value.
 
     Estimated by one power iteration per forward in training; gradients flow through the estimate (SNGAN, Miyato et al.,
-    2018, arXiv:1802.05957, Algorithm 1 and eq. 12). Layers that have it already keep theirs.
+    2018, arXiv:1802.05957, Algorithm 1 and eq. 12). Layers that have it already keep theirs, and vectors of labels that
+    are part of the input keep their size.
     """
-    for module in list(network.modules()):
-        kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)
-        if isinstance(module, kinds) and not is_parametrized(module, "weight"):
-            spectral_norm(module, eps=eps)
+    inputs = {module.embedding for module in network.modules() if isinstance(module, LabelEmbedding)}
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.Embedding)
+    for module in list(network.modules()):  # in order, since each draws its first estimate at random
+        if module not in inputs and isinstance(module, kinds) and not is_parametrized(module, "weight"):
+            rows = 1 if isinstance(module, nn.ConvTranspose2d) else 0
+            register_parametrization(module, "weight", SpectralNorm(module.weight, dim=rows, eps=eps))
 
 
 Norm = Literal["batch", "instance", "layer", "none"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ActionYesNo, Namespace
+from jsonargparse import ActionYesNo, Namespace, _typehints
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -37,6 +37,19 @@ warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {' '.join
 logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
     lambda record: not any(words in record.getMessage() for words in NOISE)
 )
+
+
+def start_afresh(_parser: Any, before: Namespace | None, now: Namespace) -> None:
+    """Forgets the arguments of a class when another one takes its place, which then has defaults of its own.
+
+    The parser would keep those that have the same name: `--model.generator=ResNetGenerator` the MLP's `latent_dim`, and
+    `--model=WGAN` after the config of a DCGAN its learning rates and `n_critic`.
+    """
+    if before and before["class_path"] != now["class_path"]:
+        before.pop("init_args", None)
+
+
+_typehints.discard_init_args_on_class_path_change = start_afresh
 
 
 class Parser(OneLineErrors, LightningArgumentParser):
