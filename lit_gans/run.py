@@ -20,18 +20,20 @@ Config = dict[str, Any]
 def identity(config: Config) -> Config:
     """The part of a config that changes the result: not the length of training, logging, devices or places.
 
-    The place of the data counts only where nothing else says which data they are: for folders of images.
+    The place of the data counts only where nothing else says which data they are: for folders of images. FIDs of each
+    class change no other number, so they don't count.
     """
     data = config["data"]
     given = data.get("init_args") or {}
     named = "download" in given or short_name(data["class_path"]) == "digits"
     ignored = {"num_workers", "download", "seed", *(["root"] * named)}
     arguments = {key: value for key, value in given.items() if key not in ignored}
+    metrics = {key: value for key, value in config["metrics"].items() if key != "per_class"}
     return {
         "model": config["model"],
         "data": {"class_path": data["class_path"], "init_args": arguments},
         "precision": str(config["trainer"].get("precision") or "32-true"),
-        "metrics": {**config["metrics"], "limit_val_batches": config["trainer"].get("limit_val_batches")},
+        "metrics": {**metrics, "limit_val_batches": config["trainer"].get("limit_val_batches")},
         "seed": config["seed_everything"],
     }
 

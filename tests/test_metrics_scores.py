@@ -7,7 +7,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.metric_isc import isc_features_to_metric
 
 from lit_gans.metrics.inception_score import InceptionScore
-from lit_gans.metrics.quality import FeatureScores
+from lit_gans.metrics.scores import FeatureScores
 from lit_gans.randomness import keyed_generator
 
 CPU = torch.device("cpu")
@@ -32,7 +32,7 @@ def gaussian(count: int, width: int, *key: object) -> torch.Tensor:
     return torch.randn(count, width, generator=generator) @ mixing + torch.randn(width, generator=generator)
 
 
-def scores_of(real: torch.Tensor, fake: torch.Tensor) -> tuple[float, float]:
+def scores_of(real: torch.Tensor, fake: torch.Tensor) -> dict[str, float]:
     scores = FeatureScores(AsGiven(real.shape[1]), CPU)
     for start in range(0, len(real), 100):
         scores.update(real[start : start + 100], start=start, real=True)
@@ -45,24 +45,24 @@ def test_fid_is_the_closed_form_distance_of_two_gaussians():
     real, fake = gaussian(1000, 16, "real"), gaussian(700, 16, "fake")
     (mean_1, cov_1), (mean_2, cov_2) = ((x.mean(0), np.cov(x, rowvar=False)) for x in (real.numpy(), fake.numpy()))
     distance = ((mean_1 - mean_2) ** 2).sum() + np.trace(cov_1 + cov_2 - 2 * scipy.linalg.sqrtm(cov_1 @ cov_2).real)
-    assert scores_of(real, fake)[0] == pytest.approx(distance, rel=1e-6)
+    assert scores_of(real, fake)["fid"] == pytest.approx(distance, rel=1e-6)
 
 
 @pytest.mark.parametrize(("count", "tolerance"), [(600, 1e-6), (40, 1e-4)])
 def test_fid_and_is_agree_with_torch_fidelity(count, tolerance):
     real, fake = gaussian(count, 64, "real"), gaussian(count + 3, 64, "fake")
     statistics = (fid_features_to_statistics(x.double()) for x in (real, fake))
-    fid, inception_score = scores_of(real, fake)
-    assert fid == pytest.approx(
+    scores = scores_of(real, fake)
+    assert scores["fid"] == pytest.approx(
         fid_statistics_to_metric(*statistics, False)["frechet_inception_distance"], rel=tolerance
     )
-    assert inception_score == pytest.approx(isc_features_to_metric(fake)["inception_score_mean"], rel=1e-6)
+    assert scores["is"] == pytest.approx(isc_features_to_metric(fake)["inception_score_mean"], rel=1e-6)
 
 
 def test_equal_sets_have_distance_zero():
     real = gaussian(500, 32, "real")
-    assert scores_of(real, real)[0] == pytest.approx(0, abs=1e-9)
-    assert scores_of(real, real)[0] >= 0
+    assert scores_of(real, real)["fid"] == pytest.approx(0, abs=1e-9)
+    assert scores_of(real, real)["fid"] >= 0
 
 
 def test_inception_score_counts_sure_and_even_classes_whatever_the_order_of_batches():

@@ -27,6 +27,9 @@ def test_the_name_covers_what_changes_the_result():
     assert run_name(named) != run_name(half)
     assert run_name(config("ImageFolder", root="cats")) != run_name(config("ImageFolder", root="dogs"))
     assert identity(named)["precision"] == "32-true"
+    with_classes = config(root="a", download=True, num_workers=0)
+    with_classes["metrics"]["per_class"] = True  # more columns, the same numbers in the others
+    assert run_name(named) == run_name(with_classes)
 
 
 def test_starting_over_deletes_only_what_a_run_made():

@@ -68,6 +68,7 @@ PANELS = {
     "gradient norms": ("generator/gradient_norm", "discriminator/gradient_norm"),
     "FID (less is better)": ("val/fid",),
     "Inception Score (more is better)": ("val/is",),
+    "fakes of the class asked for (1 / classes if labels are ignored)": ("val/label_accuracy",),
 }
 """Title of each panel, and the columns drawn in it."""
 
@@ -89,6 +90,8 @@ def draw_curves(rows: list[dict[str, str]], panels: dict[str, list[str]], path: 
         for name in names:
             points = [(float(row["kimg"]), float(row[name])) for row in rows if row.get(name)]
             axes.plot(*zip(*points, strict=True), label=name, marker="o" if len(points) < 40 else None, markersize=3)
+        if all("accuracy" in name for name in names):  # at a glance, whatever the values
+            axes.set_ylim(-0.03, 1.03)
         axes.set_title(title)
         axes.set_xlabel("kimg (thousand real images seen)")
         axes.grid(alpha=0.3)

@@ -30,7 +30,7 @@ class FeatureNetwork(nn.Module):
     Rounding fakes to 256 levels treats them as the reals, which come from such files. A subclass gives `embed`.
 
     Attributes:
-        name: suffix of the metrics' names (`val/fid_<name>`).
+        name: suffix of the metrics' names (`val/fid_<name>`); that of the data, if the logits are for its classes.
         num_features: width of the features.
         num_classes: number of logits.
         sha256: hash of the weights file, part of the metrics' protocol.

@@ -7,43 +7,13 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
+from torch import Tensor
 from tqdm import tqdm
 
 from lit_gans.errors import UserError
 from lit_gans.metrics.features import FeatureNetwork, default_features
-from lit_gans.metrics.inception_score import InceptionScore
+from lit_gans.metrics.scores import FeatureScores
 from lit_gans.randomness import keyed_generator
-
-
-class FeatureScores:
-    """FID and IS on one feature network: an image passes it once and serves both."""
-
-    def __init__(self, network: FeatureNetwork, device: torch.device) -> None:
-        self.network, self.device = network.to(device), device
-        given = nn.Identity()
-        given.num_features = network.num_features
-        sums = torch.device("cpu") if device.type == "mps" else device  # Apple's has no float64
-        self.fid = FrechetInceptionDistance(given, reset_real_features=False).to(sums)
-        self.inception_score = InceptionScore().to(sums)
-
-    def update(self, images: Tensor, *, start: int, real: bool) -> None:
-        """Takes the images `start` to `start + N` (N, C, H, W), float in [-1, 1], of one of the two sets."""
-        features, logits = (found.to(self.fid.device) for found in self.network(images.to(self.device)))
-        self.fid.update(features.double(), real=real)  # returns the dtype that it is given
-        if not real:
-            self.inception_score.update(logits, start)
-
-    def compute(self) -> tuple[float, float]:
-        """FID (Heusel et al. 2017, eq. 6) and IS over all processes, which must all call this; forgets the fakes."""
-        # A process that had no batch of its own joins the exchange with none.
-        self.fid.update(torch.empty(0, self.network.num_features, dtype=torch.float64, device=self.fid.device), False)
-        self.inception_score.update(torch.empty(0, self.network.num_classes, device=self.fid.device), start=0)
-        fid, score = self.fid.compute().item(), self.inception_score.compute().item()
-        self.fid.reset()
-        self.inception_score.reset()
-        return max(fid, 0.0), score  # equal sets give -1e-14
 
 
 class ImageQuality(Callback):
@@ -59,18 +29,25 @@ class ImageQuality(Callback):
     Logged are `val/fid_<network>` and `val/is_<network>`, for the first network also `val/fid` and `val/is`, and while
     fitting `best/fid`; in a test `test/` takes the place of `val/`.
 
+    Of a model with labels (`num_classes` above 0), `validation_step` returns those of its fakes as `"label"`, and the
+    samples get those of the reals in turn, so that both sets have the same share of each class. Where a network
+    classifies the very classes of the data, `val/label_accuracy` and `val/label_accuracy_<network>` are the share of
+    fakes that it takes for what they were asked to be: 1 / `num_classes` of a model that ignores its labels.
+
     Args:
         features: feature networks; by default the one shipped for the dataset, or else Inception; [] for no metrics.
         n_real: number of reals; all there are if there are fewer.
         n_fake: number of fakes.
         reference: split of the reals.
         batch_size: images drawn and embedded at a time.
+        per_class: also log the FID of each class by itself, `val/fid_<network>_class<k>`.
 
     Attributes:
         protocol: how the latest plain numbers were made; empty before the first.
 
     Raises:
-        UserError: too few images, no DataModule, or feature weights that cannot be had (when the run starts).
+        UserError: too few images; when the run starts: no DataModule, feature weights that cannot be had, or
+            `per_class` of a model without labels.
     """
 
     def __init__(
@@ -81,11 +58,12 @@ class ImageQuality(Callback):
         n_fake: int = 10_000,
         reference: Literal["train", "test"] = "train",
         batch_size: int = 256,
+        per_class: bool = False,
     ) -> None:
         if min(n_real, n_fake) < 2 or batch_size < 1:
             raise UserError(f"FID needs at least 2 real and 2 fake images, not {n_real=}, {n_fake=}, {batch_size=}")
         self.features, self.n_real, self.n_fake = features, n_real, n_fake
-        self.reference, self.batch_size = reference, batch_size
+        self.reference, self.batch_size, self.per_class = reference, batch_size, per_class
         self.best_fid = math.inf
         self.protocol: dict[str, str | int | bool] = {}
         self._scores: list[FeatureScores] = []
@@ -94,11 +72,22 @@ class ImageQuality(Callback):
         """Builds networks and metrics here, in the worker: spawned processes would share the memory of earlier ones."""
         if trainer.datamodule is None:
             raise UserError("image quality is measured against the reals of a DataModule, and none was given")
+        classes = getattr(pl_module, "num_classes", 0)
+        if self.per_class and not classes:
+            raise UserError("metrics.per_class=true: this model takes no labels, so its fakes are of no class")
         for first in (True, False):  # of its machine: it fetches weights that are missing, the others find them
             if first == (trainer.local_rank == 0):
                 networks = default_features(trainer.datamodule.name) if self.features is None else self.features
             trainer.strategy.barrier("feature networks")
-        self._scores = [FeatureScores(network, trainer.strategy.root_device) for network in networks]
+        self._scores = [
+            FeatureScores(
+                network,
+                trainer.strategy.root_device,
+                knows_labels=(network.name, network.num_classes) == (trainer.datamodule.name, classes),
+                fid_classes=classes if self.per_class else 0,
+            )
+            for network in networks
+        ]
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: int
@@ -106,13 +95,14 @@ class ImageQuality(Callback):
         """Embeds the fakes of the batch."""
         if not trainer.sanity_checking:
             start = _start(trainer, batch_idx, trainer.val_dataloaders.batch_size)
-            self._add(outputs["fake"], start, real=False)
+            self._add(outputs["fake"], outputs.get("label"), start, real=False)
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: int
     ) -> None:
         """Embeds the fakes of the batch."""
-        self._add(outputs["fake"], _start(trainer, batch_idx, trainer.test_dataloaders.batch_size), real=False)
+        start = _start(trainer, batch_idx, trainer.test_dataloaders.batch_size)
+        self._add(outputs["fake"], outputs.get("label"), start, real=False)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Completes the two sets, computes and logs."""
@@ -145,35 +135,38 @@ class ImageQuality(Callback):
             self._note_protocol(trainer)
             values = {}
             for scores in reversed(self._scores):  # the first network comes last: the plain names stay its
-                fid, inception_score = scores.compute()
-                name = scores.network.name
-                values |= {f"{prefix}/fid_{name}": fid, f"{prefix}/is_{name}": inception_score}
-                values |= {f"{prefix}/fid": fid, f"{prefix}/is": inception_score}
+                values |= {f"{prefix}/{name}": value for name, value in scores.compute().items()}
         if trainer.state.fn == TrainerFn.FITTING:
-            self.best_fid = values["best/fid"] = min(self.best_fid, fid)
+            self.best_fid = values["best/fid"] = min(self.best_fid, values["val/fid"])
         pl_module.log_dict(values, sync_dist=True)
 
     def _add_reals(self, trainer: Trainer) -> None:
         loader = trainer.datamodule.reference_dataloader(self.reference)
         batches = math.ceil(self.n_real / (loader.batch_size * trainer.world_size))
         for index, batch in zip(range(batches), _bar(trainer, loader, "real images"), strict=False):
-            self._add(batch.image, _start(trainer, index, loader.batch_size), real=True)
+            self._add(batch.image, batch.label, _start(trainer, index, loader.batch_size), real=True)
 
     def _add_samples(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tops the fakes up to `n_fake`; the k-th batch of samples is always the same, whoever draws it."""
         first = self._count(trainer, real=False)
         batches = range(trainer.global_rank, math.ceil((self.n_fake - first) / self.batch_size), trainer.world_size)
+        labels = None
+        if getattr(pl_module, "num_classes", 0):
+            of_reals = trainer.datamodule.reference_dataloader(self.reference).labels[: self.n_real]
+            labels = of_reals[torch.arange(self.n_fake) % len(of_reals)]  # fake i is asked to be what real i is
         for k in _bar(trainer, batches, "fake images"):
             start = first + k * self.batch_size
             count = min(self.batch_size, self.n_fake - start)
-            self._add(pl_module.sample(count, generator=keyed_generator("evaluation", k)), start, real=False)
+            asked = None if labels is None else labels[start : start + count]
+            self._add(pl_module.sample(count, asked, keyed_generator("evaluation", k)), asked, start, real=False)
 
     @torch.inference_mode()  # throughout: what the metrics sum up may not be touched outside it
-    def _add(self, images: Tensor, start: int, *, real: bool) -> None:
-        images = images[: max(0, (self.n_real if real else self.n_fake) - start)]
-        for place in range(0, len(images), self.batch_size):
+    def _add(self, images: Tensor, labels: Tensor | None, start: int, *, real: bool) -> None:
+        stop = min(len(images), (self.n_real if real else self.n_fake) - start)
+        for place in range(0, stop, self.batch_size):
+            part = slice(place, min(place + self.batch_size, stop))
             for scores in self._scores:
-                scores.update(images[place : place + self.batch_size], start=start + place, real=real)
+                scores.update(images[part], None if labels is None else labels[part], start=start + place, real=real)
 
     def _count(self, trainer: Trainer, *, real: bool) -> int:
         fid = self._scores[0].fid
