@@ -1,5 +1,6 @@
 """Networks, one file per architecture; they know nothing of training."""
 
+from lit_gans.networks.biggan import BigGANDiscriminator, BigGANGenerator
 from lit_gans.networks.cgan import CGANDiscriminator, CGANGenerator
 from lit_gans.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from lit_gans.networks.layers import Discriminator, DiscriminatorFactory, Generator, GeneratorFactory, ImageShape
@@ -14,6 +15,8 @@ from lit_gans.networks.sndcgan import SNDCGANDiscriminator, SNDCGANGenerator
 __all__ = [
     "CGANDiscriminator",
     "CGANGenerator",
+    "BigGANDiscriminator",
+    "BigGANGenerator",
     "DCGANDiscriminator",
     "DCGANGenerator",
     "Discriminator",
