@@ -5,6 +5,7 @@ from typing import Any
 
 _HOMES = {
     "ACGAN": "lit_gans.variants.acgan",
+    "BigGAN": "lit_gans.variants.biggan",
     "CGAN": "lit_gans.variants.cgan",
     "DCGAN": "lit_gans.variants.dcgan",
     "DRAGAN": "lit_gans.variants.dragan",

@@ -32,9 +32,8 @@ def built(cls, **arguments):
     return cls(**{"image_shape": (1, 8, 8), "num_classes": 3} | SMALL | arguments)
 
 
-def other_penalties(cls):
-    """All that the variant has not already, and that may stand beside spectral norm."""
-    model = built(cls)
+def other_penalties(model):
+    """All that it has not already, and that may stand beside spectral norm."""
     spectral = any(is_parametrized(module) for module in model.discriminator.modules())
     taken = {type(penalty) for penalty in model.penalties} | ({WeightClipping} if spectral else set())
     return [penalty() for penalty in PENALTIES if penalty not in taken]
@@ -73,8 +72,9 @@ def test_trains_and_comes_back(name, precision):
 def test_all_tensors_meet_on_one_device(name):
     """On the meta device, as on a GPU, a tensor left on the CPU raises."""
     cls = getattr(lit_gans, name)
-    more = {"penalties": other_penalties(cls), "augment": ADA(p=0.5, target=None, cutout=1.0)}
-    model = cls(image_shape=(1, 8, 8), num_classes=3, **more).to("meta")
+    shape = {"image_shape": (1, 8, 8), "num_classes": 3}
+    more = {"penalties": other_penalties(cls(**shape)), "augment": ADA(p=0.5, target=None, cutout=1.0)}
+    model = cls(**shape, **more).to("meta")
     batch = Labelled(torch.zeros(4, 1, 8, 8, device="meta"), torch.zeros(4, dtype=torch.long, device="meta"))
     model._watched = True
     for phase in model.phases():
@@ -115,7 +115,7 @@ def test_cut_and_resumed(name):
     def states(*lengths):
         checkpoint = None
         for steps in lengths:
-            model = built(cls, penalties=other_penalties(cls), augment=ADA(p=0.3, every=2, target=target))
+            model = built(cls, penalties=other_penalties(built(cls)), augment=ADA(p=0.3, every=2, target=target))
             run = trainer(max_steps=steps)
             run.fit(model, Noise(), ckpt_path=checkpoint)
             checkpoint = f"{steps}.ckpt"

@@ -9,7 +9,16 @@ from lit_gans.files import replacing
 from lit_gans.loading import load
 
 
-def sample(run: Path, *, output: Path, n: int = 64, seed: int = 0, label: int | None = None, columns: int = 8) -> None:
+def sample(
+    run: Path,
+    *,
+    output: Path,
+    n: int = 64,
+    seed: int = 0,
+    label: int | None = None,
+    truncation: float | None = None,
+    columns: int = 8,
+) -> None:
     """Draws images from a trained model; the same seed gives the same images.
 
     Args:
@@ -18,13 +27,14 @@ def sample(run: Path, *, output: Path, n: int = 64, seed: int = 0, label: int | 
         n: Number of images.
         seed: Of the latents.
         label: Class of all images; none for random classes.
+        truncation: Bound of the latents: smaller for less variety and better images.
         columns: Of the grid.
     """
     if n < 1:
         raise UserError(f"--n={n}: at least one image")
     if output.suffix and output.suffix != ".png":
         raise UserError(f"--output={output}: pictures are written as .png, or give a folder")
-    images = load(run).sample(n, label, torch.Generator().manual_seed(seed))
+    images = load(run).sample(n, label, torch.Generator().manual_seed(seed), truncation=truncation)
     pictures = (
         {output: image_grid(images, columns)}
         if output.suffix
