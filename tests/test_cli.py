@@ -78,6 +78,21 @@ def test_every_config_parses(config, capsys):
     assert f"lit-gans fit --config {config.relative_to(HERE)}" in config.read_text()
 
 
+PAIRS = [
+    (variant, dataset)
+    for variant in lit_gans.__all__
+    for dataset in ("digits", "mnist", "fashion_mnist", "cifar10", "celeba")
+    if variant != "load" and (variant, dataset) not in (("GAN", "cifar10"), ("GAN", "celeba"))  # of no use there
+]
+
+
+@pytest.mark.parametrize(("variant", "dataset"), PAIRS)
+def test_every_variant_has_a_config(variant, dataset):
+    config = yaml.safe_load((HERE / "experiments" / "configs" / dataset / f"{variant.lower()}.yaml").read_text())
+    model = config["model"]
+    assert (model if isinstance(model, str) else model["class_path"]) == variant
+
+
 README = [
     line for line in (HERE / "README.md").read_text().splitlines() if re.match(r"\s*lit-gans |.*&& lit-gans ", line)
 ]
