@@ -55,7 +55,7 @@ class AdversarialModule(Rows):
         generator_lr: Learning rate of the generator, constant or as a schedule.
         discriminator_lr: Learning rate of the discriminator, constant or as a schedule.
         betas: Decay of the moments, for optimizers of the Adam family; each constant or as a schedule.
-        eps: Added to the root of the second moment, for optimizers that have one.
+        eps: Added to the root of the second moment, for optimizers that have one; None for that of their class.
         momentum: For SGD and RMSprop.
         weight_decay: For all optimizers.
         n_critic: Batches on which the discriminator plays for each one on which the generator plays too.
@@ -75,7 +75,7 @@ class AdversarialModule(Rows):
         generator_lr: float | Schedule = 2e-4,
         discriminator_lr: float | Schedule = 2e-4,
         betas: tuple[float | Schedule, float | Schedule] = (0.5, 0.999),
-        eps: float = 1e-8,
+        eps: float | None = None,
         momentum: float = 0.0,
         weight_decay: float = 0.0,
         n_critic: int = 1,
@@ -222,7 +222,7 @@ class AdversarialModule(Rows):
         settings = {
             "lr": value_at(self.learning_rates[player], self.kimg),
             "betas": tuple(value_at(beta, self.kimg) for beta in self.betas),
-            "eps": self.eps,
+            **({} if self.eps is None else {"eps": self.eps}),
             "momentum": self.momentum,
             "weight_decay": self.weight_decay,
         }

@@ -21,6 +21,7 @@ from torch.nn.functional import relu
 from torch.nn.utils.parametrize import is_parametrized
 
 from lit_gans.augment import Augment, FlipShift
+from lit_gans.critic import Critic as RememberingCritic
 from lit_gans.errors import at_least
 from lit_gans.precision import full_precision, without_autocast
 from lit_gans.randomness import Draw
@@ -38,10 +39,11 @@ def input_gradient(critic: Critic, images: Tensor) -> Tensor:
     require gradient are taken as they are, so that a critic which remembers need not judge them again.
     """
     with without_autocast(images.device):
-        images = full_precision(images)
-        if not (images.is_leaf and images.requires_grad):
-            images = images.detach().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
+        leaves = full_precision(images)
+        if not (leaves.is_leaf and leaves.requires_grad):
+            leaves = leaves.detach().requires_grad_(True)
+        logits = critic(leaves, like=images) if isinstance(critic, RememberingCritic) else critic(leaves)
+        (gradient,) = torch.autograd.grad(logits.sum(), leaves, create_graph=True)
     return gradient.flatten(1)
 
 
@@ -50,8 +52,8 @@ class Penalty(nn.Module):
 
     Args:
         weight: Factor of the term, constant or as a schedule.
-        every: Computed on every `every`-th batch only and then weighted `every`-fold, so that its mean force stays the
-            same (lazy regularization, StyleGAN2, arXiv:1912.04958, section 3.1).
+        every: Computed on every `every`-th batch only and then weighted `every`-fold (lazy regularization, StyleGAN2,
+            arXiv:1912.04958, section 3.1), in the same step as the loss; in the paper it has a step of its own.
     """
 
     per_sample = False

@@ -45,7 +45,7 @@ def small_generator(image_shape, num_classes=0, attention=0, **kwargs):
     return MLPGenerator(image_shape, num_classes, latent_dim=4, widths=(8,), **kwargs)
 
 
-def small_discriminator(image_shape, num_classes=0, attention=0, **kwargs):
+def small_discriminator(image_shape, num_classes=0, attention=0, wide=False, **kwargs):
     return MLPDiscriminator(image_shape, num_classes, widths=(8,), **kwargs)
 
 

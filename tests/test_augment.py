@@ -88,7 +88,7 @@ def reference_diffaugment(image, numbers):
     image = image + brightness - 0.5
     image = image.mean(0) + (image - image.mean(0)) * 2 * saturation
     image = image.mean() + (image - image.mean()) * (contrast + 0.5)
-    down, right = (math.floor(u * (2 * (n // 8) + 1)) - n // 8 for u, n in ((down, height), (right, width)))
+    down, right = (math.floor(u * (2 * round(n / 8) + 1)) - round(n / 8) for u, n in ((down, height), (right, width)))
     top, left = (math.floor(u * (n + 1 - n // 2 % 2)) - n // 2 // 2 for u, n in ((row, height), (column, width)))
     result = np.zeros_like(image)
     for y in range(height):

@@ -8,12 +8,13 @@ import torch
 from lightning.pytorch.loggers.logger import DummyLogger
 
 from datamodules import Labelled
-from lit_gans import GAN
+from lit_gans import GAN, SAGAN
 from lit_gans.augment import ADA, DiffAugment
+from lit_gans.critic import Critic
 from lit_gans.errors import UserError
 from lit_gans.losses import Hinge, Relativistic, Wasserstein
 from lit_gans.networks import DCGANDiscriminator, MLPDiscriminator
-from lit_gans.penalties import R1, Consistency, DRAGANPenalty, GradientPenalty, WeightClipping
+from lit_gans.penalties import R1, Consistency, DRAGANPenalty, GradientPenalty, WeightClipping, input_gradient
 from tests.conftest import Noise, fit, same, small_gan, trainer
 
 BATCH_NORM = {"discriminator": partial(DCGANDiscriminator, width=4), "image_shape": (1, 16, 16)}
@@ -104,6 +105,22 @@ def test_reals_and_fakes_are_judged_with_their_own_labels():
     fakes = [same(label, fake_label) for _images, label in told]
     assert fakes.count(True) == 2
     assert all(same(label, batch.label) for (_images, label), fake in zip(told, fakes, strict=True) if not fake)
+
+
+def test_gradients_at_fakes_are_those_of_their_labels():
+    """Also where the images are no leaves, so that the critic sees a copy of them."""
+    real = Labelled(torch.rand(2, 1, 2, 2), torch.tensor([1.0, 1.0]))
+    fake = Labelled(torch.rand(2, 1, 2, 2, requires_grad=True) * 1.0, torch.tensor([3.0, 3.0]))
+    critic = Critic(lambda images, label: (images.square().sum((1, 2, 3)) / 2) * label, real, fake)
+    torch.testing.assert_close(input_gradient(critic, fake.image), 3 * fake.image.detach().flatten(1))
+    torch.testing.assert_close(input_gradient(critic, real.image), real.image.flatten(1))
+
+
+def test_sagan_has_the_published_networks():
+    with torch.device("meta"):
+        model = SAGAN(image_shape=(3, 128, 128), num_classes=1000)
+    counts = [sum(p.numel() for p in network.parameters()) for network in (model.generator, model.discriminator)]
+    assert counts == [42_078_852, 39_463_618]
 
 
 def test_consistency():

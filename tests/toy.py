@@ -30,7 +30,7 @@ def toy_generator(image_shape, num_classes=0, attention=0, spectral=False):
     return MLPGenerator(image_shape, num_classes, latent_dim=8, widths=(64, 64), slope=0.0, embedding_dim=8)
 
 
-def toy_discriminator(image_shape, num_classes=0, attention=0, spectral=False):
+def toy_discriminator(image_shape, num_classes=0, attention=0, wide=False, spectral=False):
     return MLPDiscriminator(image_shape, num_classes, widths=(64, 64), embedding_dim=8, spectral=spectral)
 
 

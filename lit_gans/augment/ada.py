@@ -49,7 +49,7 @@ class ADA(Augment):
     """Each change happens with probability p, which adapts until D is no surer of its reals than wanted.
 
     D overfits as far as r_t = E sign(D(real)) is above the target: every few batches p takes a step up or down (section
-    3.1). Changes, their order and their strengths are those of the published code's pipeline `bgc` (appendix B), with
+    3). Changes, their order and their strengths are those of the published code's pipeline `bgc` (appendix B), with
     two differences. Flips and right angles copy pixels, as their name in the paper says (pixel blitting); the code's
     filter is not symmetric and leaves ripples on them. And the image is mirrored endlessly at its borders; the code
     pads by what the batch needs, at most by the image itself, and has zeros farther out.

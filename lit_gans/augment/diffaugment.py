@@ -54,8 +54,9 @@ class DiffAugment(Augment):
             images = torch.lerp(images.mean(1, keepdim=True), images, 2 * saturation)
             images = torch.lerp(images.mean((1, 2, 3), keepdim=True), images, contrast + 0.5)
         if self.translation:
-            images = shifted(images, integers(right, width // 8 * 2 + 1) - width // 8)
-            images = shifted(images.mT, integers(down, height // 8 * 2 + 1) - height // 8).mT
+            far_right, far_down = (width + 4) // 8, (height + 4) // 8  # an eighth, rounded
+            images = shifted(images, integers(right, 2 * far_right + 1) - far_right)
+            images = shifted(images.mT, integers(down, 2 * far_down + 1) - far_down).mT
         if self.cutout:
             cut = span(row, height)[:, None, :, None] & span(column, width)[:, None, None, :]
             images = images.masked_fill(cut, 0)

@@ -57,7 +57,7 @@ class Projection(HeadOnFeatures):
 
 
 class AuxiliaryClassifier(HeadOnFeatures):
-    """The logit, and beside it a guess at the class (ACGAN, Odena et al., 2017, arXiv:1610.09585, section 4).
+    """The logit, and beside it a guess at the class (ACGAN, Odena et al., 2017, arXiv:1610.09585, section 3).
 
     Args:
         body: Judges images without labels.

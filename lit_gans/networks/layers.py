@@ -187,7 +187,7 @@ class LabelPlane(LabelEmbedding):
 
 
 class ConditionalBatchNorm(nn.BatchNorm2d):
-    """Batch norm with a gain and a bias for each class (arXiv:1610.07629, as in arXiv:1802.05637, section 4).
+    """Batch norm with a gain and a bias for each class (arXiv:1610.07629, as in arXiv:1802.05637, section 5.1).
 
     The gain is stored as its distance from one; without classes this is batch norm as usual.
 

@@ -1,4 +1,4 @@
-"""The generator of least squares GANs (Mao et al., 2016, arXiv:1611.04076, Figure 2)."""
+"""The generator of least squares GANs (Mao et al., 2016, arXiv:1611.04076, Figure 3)."""
 
 from torch import Tensor, nn
 

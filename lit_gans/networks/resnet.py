@@ -119,7 +119,7 @@ class ResNetGenerator(Generator):
     The last map has `width` channels, each one before it twice as many, up to 16 times `width`; for images of up to 32
     pixels all maps have 4 times `width`. The defaults are SNGAN's networks (arXiv:1802.05957, tables 4 to 6, and the
     published code for 64 pixels); `width=32` gives WGAN-GP's for 32 pixels (arXiv:1704.00028, published code). A label
-    chooses gain and bias of each batch norm in the blocks, not of the last one (arXiv:1802.05637, section 4).
+    chooses gain and bias of each batch norm in the blocks, not of the last one (arXiv:1802.05637, section 5.1).
 
     Args:
         image_shape: (C, H, W) of the images made.

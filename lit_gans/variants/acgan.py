@@ -26,7 +26,7 @@ class ACGAN(GAN):
         generator_class_weight: Of the same in the generator's loss.
         generator: Makes the generator.
         discriminator: Makes a discriminator without labels, which gets the class head.
-        uniform_labels: Whether labels of fakes are drawn uniformly, as in the paper.
+        uniform_labels: Whether labels of fakes are drawn uniformly; else they are those of the reals.
         kwargs: Arguments of GAN and AdversarialModule.
     """
 

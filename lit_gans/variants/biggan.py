@@ -14,12 +14,13 @@ class BigGAN(GAN):
     """Large scale GAN training (Brock et al., 2019, arXiv:1809.11096).
 
     Networks with a shared class embedding, a latent that is split over the blocks, and spectral norm in both players; a
-    projection of the label; a term that pushes the generator's filters towards right angles (eq. 3). Pins labels,
-    projection and that term. Sampling with `truncation` trades variety for quality (section 3.1).
+    projection of the label; a term that pushes the generator's filters towards right angles (eq. 3). Pins the
+    projection. Sampling with `truncation` trades variety for quality (section 3.1).
 
-    The defaults are the paper's for 128 pixels (appendix C), where a batch is 2048 and the average decays by 0.9999.
-    The PyTorch code of its first author has one step of the discriminator for each of the generator, learning rates of
-    1e-4 and 4e-4, and no orthogonal term.
+    The defaults are the paper's for 128 pixels (appendix C), where a batch is 2048 and the average decays by 0.9999 at
+    each step of the generator; it is a copy for the first 20,000 steps there, and bounded by `ema_ramp` here. The
+    PyTorch code of its first author has one step of the discriminator for each of the generator, learning rates of 1e-4
+    and 4e-4, and no orthogonal term.
 
     Args:
         orthogonal_weight: Of the orthogonal term, the paper's beta; 0 for none.
@@ -49,8 +50,8 @@ class BigGAN(GAN):
         generator_lr: float | Schedule = 5e-5,
         discriminator_lr: float | Schedule = 2e-4,
         betas: tuple[float | Schedule, float | Schedule] = (0.0, 0.999),
-        eps: float = 1e-6,
-        ema_half_life: float | Schedule = 14e6,
+        eps: float | None = 1e-6,
+        ema_half_life: float | Schedule = 28e6,
         uniform_labels: bool = True,
         **kwargs: Any,
     ) -> None:

@@ -14,7 +14,8 @@ class DRAGAN(GAN):
         generator      -E log D(G(z))
 
     where `near` lies at random around the reals: sharp gradients there are what the paper holds mode collapse to come
-    from. Pins the penalty. The penalty is that of the published code; see `DRAGANPenalty`.
+    from. Pins the penalty, which is that of the published code; see `DRAGANPenalty`. There pixels are in [0, 1], so
+    that a target of 1 is there what 2 is here, and Adam has 1e-4 with betas 0.5 and 0.9.
 
     Args:
         penalty_weight: The paper's lambda.

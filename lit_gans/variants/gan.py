@@ -23,7 +23,8 @@ class GAN(AdversarialModule):
     """Generative adversarial nets (Goodfellow et al., 2014, arXiv:1406.2661, Algorithm 1).
 
     Pins nothing: any networks, any loss, any penalties, any augmentation, with or without labels. Fakes of the
-    discriminator's turn and of the generator's turn come from different latents, as in the algorithm.
+    discriminator's turn and of the generator's turn come from different latents, as in the algorithm. The defaults are
+    today's: the non-saturating loss and Adam, where the paper has gradient descent with momentum.
 
     Args:
         image_shape: (C, H, W) of the images; the command line takes it from the data.

@@ -14,7 +14,7 @@ class LSGAN(GAN):
 
     The discriminator regresses to codes, so that fakes on the right side of its boundary but far from the reals are
     still pulled. Pins the loss. The paper's codes are 0-1 (eq. 9) or -1, 1, 0 (eq. 8, the Pearson divergence); learning
-    rate and beta1 are those of its scenes (section 4.2). Its code sums the squares over the batch instead of averaging.
+    rate and beta1 are those of its scenes (section 4.1). Its code sums the squares over the batch instead of averaging.
 
     Args:
         fake_code: a, what the discriminator should answer to fakes.

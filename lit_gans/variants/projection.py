@@ -10,7 +10,7 @@ class ProjectionGAN(SNGAN):
 
         D(x, y) = head(features(x)) + <embedding(y), features(x)>
 
-    The generator is told the label by class-wise batch norm (section 4), or as its network does it. Pins labels,
+    The generator is told the label by class-wise batch norm (section 5.1), or as its network does it. Pins labels,
     projection and the spectral normalization of all that judges; the training is that of SNGAN.
 
     Args:

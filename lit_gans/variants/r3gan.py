@@ -17,8 +17,8 @@ class R3GAN(GAN):
     where sp is softplus. Each fake is judged against one real (RpGAN), and both gradients are kept small (R1 and R2):
     so the game converges locally without further tricks. Pins loss and penalties. The defaults are those published for
     CIFAR-10, where all numbers follow half a cosine over 20 million images of 512 a batch; `augment` is there
-    `ADA(target=None)` with a strength from 0 to 0.55. The published code gives the generator's turn other reals than
-    the discriminator's; here they are the same batch.
+    `ADA(target=None)` with p from 0 to 0.55, a factor of 0.5 for all changes of colour, and cutout. The published code
+    gives the generator's turn other reals than the discriminator's; here they are the same batch.
 
     Args:
         gamma: Weight of R1 and of R2.

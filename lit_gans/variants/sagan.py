@@ -19,18 +19,20 @@ class SAGAN(GAN):
     """Self-attention GAN (Zhang et al., 2019, arXiv:1805.08318).
 
     In both players: each place of one map attends to all others (eq. 1 to 3), and all weights are spectrally normalised
-    (section 4). Labels go into class-wise batch norm and into a projection. Both move on each batch, with unlike
-    learning rates. Pins all of this but the loss, whose default is the paper's (eq. 4).
+    (section 4). Labels go into class-wise batch norm and into a projection. Pins attention, normalization and
+    projection. By default there are labels, and both players move on each batch, with unlike learning rates and hinge
+    loss (eq. 4).
 
-    Followed are the published networks; there, attention is at 32 of 128 pixels. Its code advances the estimates of the
-    singular values on the pass of reals only, here each pass does.
+    Followed are the published networks, of which the discriminator widens in the first convolution of a block, and has
+    attention at 32 of 128 pixels. Its code advances the estimates of the singular values on the pass of reals only,
+    here each pass does.
 
     Args:
         attention: Side of the map that attends, in both networks; by default half of the image, or a quarter beyond 64
             pixels (of images below 16 pixels, the generator's last map).
         conditional: Whether there are labels.
         generator: Makes the generator; takes `attention` and `spectral`.
-        discriminator: Makes a discriminator without labels, which gets the projection; takes the same.
+        discriminator: Makes a discriminator without labels, which gets the projection; takes the same and `wide`.
         loss: What the players play for.
         generator_lr: Learning rate of the generator.
         discriminator_lr: Learning rate of the discriminator.
@@ -59,7 +61,8 @@ class SAGAN(GAN):
 
         def make_discriminator(image_shape: ImageShape, num_classes: int) -> Discriminator:
             side = image_shape[1] // (2 if image_shape[1] <= 64 else 4)
-            return Projection(discriminator(image_shape, 0, attention=attention or side, spectral=True), num_classes)
+            body = discriminator(image_shape, 0, attention=attention or side, spectral=True, wide=True)
+            return Projection(body, num_classes)
 
         super().__init__(
             conditional=conditional,

@@ -22,8 +22,8 @@ class SNGAN(GAN):
         generator      moves first, then once after each `n_critic` steps of the discriminator
 
     Pins the normalization, of whatever discriminator is given. The defaults are those of the code's CIFAR-10 ResNet:
-    hinge loss (eq. 16 and 17), learning rates that fall to 0 over 50,000 steps of the generator, which makes two fakes
-    for each real in its turn.
+    hinge loss (eq. 16 and 17), learning rates that fall to 0 over 50,000 steps of the generator (with a batch of 64;
+    they stay there), which makes two fakes for each real in its turn.
 
     Args:
         generator: Makes the generator.

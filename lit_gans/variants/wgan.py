@@ -27,7 +27,7 @@ class WGAN(GAN):
         critic_head_start: Whether the critic makes 100 steps at the times given above.
         generator: Makes the generator.
         discriminator: Makes the critic; batch norm in it, as here, is in the paper's code.
-        optimizer: Plain momentum made the paper's critic unstable (section 4.3).
+        optimizer: With momentum, such as Adam's beta1, the paper's critic became unstable (section 4.2).
         generator_lr: Learning rate of the generator, the paper's alpha.
         discriminator_lr: Learning rate of the critic.
         penalties: Further terms of the critic's loss.

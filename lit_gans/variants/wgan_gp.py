@@ -15,8 +15,9 @@ class WGANGP(GAN):
         generator  -E D(G(z)), after `n_critic` steps of the critic on fresh batches
 
     Pins loss and penalty. The critic may have no batch norm (section 4): the penalty is about single images. The
-    defaults are those of Algorithm 1; the code's CIFAR-10 networks learn with 2e-4, falling to 0 over 100,000 steps of
-    the generator, which makes two fakes for each real (`generator_fakes=2`).
+    defaults are those of Algorithm 1, with residual networks; those of the code for CIFAR-10 are `ResNetGenerator` with
+    `width=32` and `ResNetDiscriminator` with `mean_pool=true`, learn with 2e-4, falling to 0 over 100,000 steps of the
+    generator, and make two fakes for each real in its turn (`generator_fakes=2`).
 
     Args:
         penalty_weight: The paper's lambda.
