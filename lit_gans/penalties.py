@@ -41,8 +41,7 @@ def input_gradient(critic: Critic, images: Tensor) -> Tensor:
         images = full_precision(images)
         if not (images.is_leaf and images.requires_grad):
             images = images.detach().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
-    return gradient.flatten(1)
+        return torch.autograd.grad(critic(images).sum(), images, create_graph=True)[0].flatten(1)
 
 
 class Penalty(nn.Module):
@@ -270,7 +269,8 @@ def unorthogonality(network: nn.Module) -> Tensor:
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             weight = module.parametrizations.weight.original if is_parametrized(module, "weight") else module.weight
             rows = full_precision(weight.transpose(0, 1) if isinstance(module, nn.ConvTranspose2d) else weight)
-            products = rows.flatten(1) @ rows.flatten(1).T
+            with without_autocast(rows.device):
+                products = rows.flatten(1) @ rows.flatten(1).T
             terms.append((products - products.diag().diag()).square().sum())
     return torch.stack(terms).sum()
 
