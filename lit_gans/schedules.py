@@ -1,19 +1,19 @@
 """Numbers that change over training, as functions of the images seen. `float | Schedule` is a scheduled number."""
 
 import math
+from dataclasses import dataclass
 
 from lit_gans.errors import UserError
 
 
-def positive(kimg: float) -> float:
-    """The number itself.
+def positive(kimg: float) -> None:
+    """Checks the length of a slope.
 
     Raises:
         UserError: it is not above 0.
     """
     if kimg <= 0:
         raise UserError(f"a schedule's kimg must be above 0, not {kimg}")
-    return kimg
 
 
 class Schedule:
@@ -24,6 +24,7 @@ class Schedule:
         raise NotImplementedError
 
 
+@dataclass(kw_only=True)
 class Linear(Schedule):
     """From `start` in a straight line to `end`, between `begin` and `begin + kimg`; constant before and after.
 
@@ -34,8 +35,13 @@ class Linear(Schedule):
         begin: When the slope begins, in thousands of images.
     """
 
-    def __init__(self, *, start: float, kimg: float, end: float = 0.0, begin: float = 0.0) -> None:
-        self.start, self.kimg, self.end, self.begin = start, positive(kimg), end, begin
+    start: float
+    kimg: float
+    end: float = 0.0
+    begin: float = 0.0
+
+    def __post_init__(self) -> None:
+        positive(self.kimg)
 
     def __call__(self, kimg: float) -> float:
         """The value after `kimg` thousand images."""
@@ -43,6 +49,7 @@ class Linear(Schedule):
         return self.start + share * (self.end - self.start)
 
 
+@dataclass(kw_only=True)
 class Cosine(Schedule):
     """From `start` to `end` along half a cosine that lasts `kimg`, then constant (SGDR, arXiv:1608.03983, eq. 5).
 
@@ -52,8 +59,12 @@ class Cosine(Schedule):
         end: Value afterwards.
     """
 
-    def __init__(self, *, start: float, kimg: float, end: float = 0.0) -> None:
-        self.start, self.kimg, self.end = start, positive(kimg), end
+    start: float
+    kimg: float
+    end: float = 0.0
+
+    def __post_init__(self) -> None:
+        positive(self.kimg)
 
     def __call__(self, kimg: float) -> float:
         """The value after `kimg` thousand images."""

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import torch
+from lightning.pytorch.loggers.logger import DummyLogger
 
 from datamodules import Labelled
 from lit_gans import GAN
@@ -158,8 +159,9 @@ def test_ada_adapts_in_training():
     model = small_gan(augment=ADA(speed_kimg=0.4, every=2, target=0.6), discriminator_lr=0.0)
     torch.nn.init.zeros_(model.discriminator.head.weight)
     torch.nn.init.ones_(model.discriminator.head.bias)
-    fit(model, steps=6)
+    run = fit(model, steps=6, log_every_n_steps=6, logger=DummyLogger())
     assert model.augment.strength.item() == pytest.approx(3 * 16 / 400)
+    assert run.callback_metrics["augment/p"] == model.augment.strength
     torch.nn.init.constant_(model.discriminator.head.bias, -1.0)
     model.turn = 0
     trainer(max_steps=2).fit(model, Noise())

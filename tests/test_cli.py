@@ -341,3 +341,40 @@ def test_divergence_keeps_the_last_good_checkpoint(capsys):
     line = fails([*SMALL, "--run_dir=run", "--model.generator_lr=.inf", "--checkpoint.every_n_train_steps=1"], capsys)
     assert "not finite" in line
     assert same(torch.load("run/checkpoints/last.ckpt", weights_only=True), before)
+
+
+def resolved(arguments, capsys):
+    """The config that a command means."""
+    with pytest.raises(SystemExit) as left:
+        main(["fit", *arguments, "--print_config"])
+    assert left.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("variant", [name for name in lit_gans.__all__ if name != "load"])
+def test_the_defaults_of_every_variant_can_be_written_down(variant, capsys):
+    """A run's config.yaml repeats it, schedules included."""
+    written = resolved([f"--model={variant}", "--data=Digits"], capsys)
+    Path("written.yaml").write_text(written)
+    again = resolved(["--config=written.yaml"], capsys)
+    assert yaml.safe_load(again) == yaml.safe_load(written)
+    assert "Unable to serialize" not in written
+
+
+def test_a_class_starts_from_its_own_defaults(capsys):
+    """Whatever the class before it was given, on the command line, in a config, or as a default."""
+    model = yaml.safe_load(resolved(["--model=GAN", "--model.generator=ResNetGenerator", "--data=Digits"], capsys))
+    assert model["model"]["init_args"]["generator"]["init_args"]["latent_dim"] == 128
+    Path("dcgan.yaml").write_text("model: {class_path: DCGAN, init_args: {n_critic: 1, generator_lr: 1}}\ndata: Digits")
+    model = yaml.safe_load(resolved(["--config=dcgan.yaml", "--model=WGAN"], capsys))
+    plain = yaml.safe_load(resolved(["--model=WGAN", "--data=Digits"], capsys))
+    assert model["model"] == plain["model"]
+    assert (model["model"]["init_args"]["n_critic"], model["model"]["init_args"]["generator_lr"]) == (5, 5e-5)
+    kept = yaml.safe_load(resolved(["--config=dcgan.yaml", "--model=DCGAN", "--model.n_critic=3"], capsys))
+    assert (kept["model"]["init_args"]["n_critic"], kept["model"]["init_args"]["generator_lr"]) == (3, 1)
+
+
+def test_null_at_any_depth(capsys):
+    arguments = ["--model=DCGAN", "--model.augment=ADA", "--model.augment.target=null", "--model.generator_clip=null"]
+    augment = yaml.safe_load(resolved([*arguments, "--data=Digits"], capsys))["model"]["init_args"]["augment"]
+    assert augment["init_args"]["target"] is None

@@ -65,6 +65,7 @@ PANELS = {
         "discriminator/fake_accuracy",
         "discriminator/ranking_accuracy",
     ),
+    "strength of the augmentation": ("augment/p",),
     "gradient norms": ("generator/gradient_norm", "discriminator/gradient_norm"),
     "FID (less is better)": ("val/fid",),
     "Inception Score (more is better)": ("val/is",),

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.special import ndtr, ndtri
 
 from datamodules.batches import Labelled
-from lit_gans.augment import Augment
+from lit_gans.augment import ADA, Augment
 from lit_gans.base import AdversarialModule, Player, Terms
 from lit_gans.cells import check_cell
 from lit_gans.critic import Critic
@@ -145,9 +145,11 @@ class GAN(AdversarialModule):
                 penalty.after_step(self.discriminator)
 
     def after_batch(self, images: int) -> None:
-        """Lets an adaptive augmentation adapt."""
+        """Lets an adaptive augmentation adapt, and shows its strength in the logs."""
         if self.augment is not None:
             self.augment.adapt(images)
+        if isinstance(self.augment, ADA) and self.turn == self.next_row():
+            self.note("augment/p", torch.as_tensor(self.augment.probability(self.kimg), device=self.device))
 
     @torch.no_grad()
     def sample(

@@ -26,7 +26,7 @@ class R3GAN(GAN):
         discriminator: Makes the discriminator.
         generator_lr: Learning rate of the generator.
         discriminator_lr: Learning rate of the discriminator.
-        betas: Of Adam.
+        beta2: Of Adam, whose beta1 is 0.
         ema_half_life: Images after which the averaged generator has forgotten half of its past.
         ema_ramp: Bound of the half-life as a share of the images seen.
         penalties: Further terms of the discriminator's loss.
@@ -41,7 +41,7 @@ class R3GAN(GAN):
         discriminator: DiscriminatorFactory = R3GANDiscriminator,
         generator_lr: float | Schedule = Cosine(start=2e-4, end=5e-5, kimg=20_000),  # noqa: B008
         discriminator_lr: float | Schedule = Cosine(start=2e-4, end=5e-5, kimg=20_000),  # noqa: B008
-        betas: tuple[float | Schedule, float | Schedule] = (0.0, Cosine(start=0.9, end=0.99, kimg=20_000)),  # noqa: B008
+        beta2: float | Schedule = Cosine(start=0.9, end=0.99, kimg=20_000),  # noqa: B008
         ema_half_life: float | Schedule = Cosine(start=0.0, end=5e6, kimg=20_000),  # noqa: B008
         ema_ramp: float | None = None,
         penalties: Sequence[Penalty] = (),
@@ -54,7 +54,7 @@ class R3GAN(GAN):
             discriminator=discriminator,
             generator_lr=generator_lr,
             discriminator_lr=discriminator_lr,
-            betas=betas,
+            betas=(0.0, beta2),
             ema_half_life=ema_half_life,
             ema_ramp=ema_ramp,
             **kwargs,

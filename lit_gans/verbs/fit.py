@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ActionYesNo, Namespace, _typehints
+from jsonargparse import ActionYesNo, Namespace
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -25,6 +25,7 @@ from lit_gans.explain import OneLineErrors
 from lit_gans.loading import find_checkpoint, read_checkpoint
 from lit_gans.loggers import CSVRows, TensorBoardRun, WandbRun
 from lit_gans.metrics import ImageQuality
+from lit_gans.parsing import mend_parser
 from lit_gans.run import alone, check_same_run, inventory, read_config, run_name, short_name, start_over, write_config
 
 NOISE = ("litlogger", "Skipping setting a default", "`weights_only` was not set")
@@ -39,17 +40,7 @@ logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
 )
 
 
-def start_afresh(_parser: Any, before: Namespace | None, now: Namespace) -> None:
-    """Forgets the arguments of a class when another one takes its place, which then has defaults of its own.
-
-    The parser would keep those that have the same name: `--model.generator=ResNetGenerator` the MLP's `latent_dim`, and
-    `--model=WGAN` after the config of a DCGAN its learning rates and `n_critic`.
-    """
-    if before and before["class_path"] != now["class_path"]:
-        before.pop("init_args", None)
-
-
-_typehints.discard_init_args_on_class_path_change = start_afresh
+mend_parser()
 
 
 class Parser(OneLineErrors, LightningArgumentParser):
