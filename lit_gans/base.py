@@ -15,6 +15,7 @@ from torch.optim import Adam, Optimizer
 from lit_gans.description import class_path, describe_arguments
 from lit_gans.ema import ema_decay, update_ema
 from lit_gans.errors import UserError, at_least
+from lit_gans.networks.layers import spectral_estimates
 from lit_gans.randomness import keyed_generator, seed_engines
 from lit_gans.resume import count_steps, rewind_to_batch_boundary
 from lit_gans.rows import Rows
@@ -47,6 +48,10 @@ class AdversarialModule(Rows):
     each term is logged as `player/term`. A step is a batch, whoever plays: so count `trainer.global_step`, `max_steps`,
     `val_check_interval` and the rows of the logs. What should survive a change of the batch size is counted in real
     images seen by all devices together (`images_seen`; `kimg` in the logs is thousands of them).
+
+    Devices and micro-batches share the batch, and play the game that one device plays on the whole of it, to rounding.
+    Not so what looks at several images at once, which sees those at hand: batch norm, `DRAGANPenalty` (its deviation of
+    pixels) and `RelativisticAverage`; and dropout, whose masks each device draws as it comes to them.
 
     Args:
         generator: Network that makes images.
@@ -158,10 +163,14 @@ class AdversarialModule(Rows):
         self._watched = self.turn <= row and not any(phase.due(turn) for turn in range(self.turn + 1, row + 1))
         with self.toggled_optimizer(optimizer):
             optimizer.zero_grad(set_to_none=True)
-            start = 0
+            # Each pass improves the estimates of spectral norm; all pieces begin with the same ones, as one whole would.
+            estimates = spectral_estimates(self) if self.micro_batches > 1 else []
+            before, start = [estimate.clone() for estimate in estimates], 0
             for piece in zip(*(field.chunk(min(self.micro_batches, size)) for field in batch), strict=True):
                 stop = start + len(piece[0])
                 self._piece = (start, stop, size)
+                for estimate, value in zip(estimates, before, strict=True):
+                    estimate.copy_(value)
                 with nullcontext() if stop == size else no_gradient_sync(self.trainer.strategy):
                     terms = phase.objective(type(batch)(*piece))
                     loss = sum(terms.values())

@@ -43,8 +43,7 @@ def input_gradient(critic: Critic, images: Tensor) -> Tensor:
         if not (leaves.is_leaf and leaves.requires_grad):
             leaves = leaves.detach().requires_grad_(True)
         logits = critic(leaves, like=images) if isinstance(critic, RememberingCritic) else critic(leaves)
-        (gradient,) = torch.autograd.grad(logits.sum(), leaves, create_graph=True)
-    return gradient.flatten(1)
+        return torch.autograd.grad(logits.sum(), leaves, create_graph=True)[0].flatten(1)
 
 
 class Penalty(nn.Module):
@@ -122,8 +121,7 @@ class GradientPenalty(Penalty):
     Args:
         weight: Factor of the term.
         every: Lazily on every `every`-th batch.
-        target: Norm that the gradient should have; 0 for the zero-centred penalty (Thanh-Tung et al., 2019,
-            arXiv:1902.03984).
+        target: Norm that the gradient should have; 0 for the zero-centred penalty (arXiv:1902.03984).
         one_sided: Only norms above the target cost (WGAN-LP, Petzka et al., 2018, arXiv:1709.08894).
     """
 
@@ -162,11 +160,7 @@ class DRAGANPenalty(GradientPenalty):
     """
 
     def __init__(
-        self,
-        weight: float | Schedule = 10.0,
-        every: int = 1,
-        target: float = 1.0,
-        noise: float = 0.5,
+        self, weight: float | Schedule = 10.0, every: int = 1, target: float = 1.0, noise: float = 0.5
     ) -> None:
         super().__init__(weight, every, target)
         self.noise = noise
@@ -174,7 +168,7 @@ class DRAGANPenalty(GradientPenalty):
     def term(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
         """E (|grad D(x)| - target)^2 over points near reals."""
         share, direction = draw(len(real), real[0].numel() + 1).to(real).split([1, real[0].numel()], dim=1)
-        step = self.noise * real.std() * (share * direction).view_as(real)
+        step = self.noise * real.std(correction=0) * (share * direction).view_as(real)
         return self.excess(input_gradient(critic, real + step))
 
 
@@ -192,27 +186,34 @@ class Drift(Penalty):
 class LeCam(Penalty):
     """Holds answers to one kind near the past mean of the other (Tseng et al., 2021, arXiv:2104.03310, section 3).
 
-    With relu inside the squares, as in the published code. The past means are moving averages over the answers of each
-    call (of one device and micro-batch; averaged over devices after each batch), and begin with the first.
+    With relu inside the squares, as in the published code. The past means are moving averages over batches; a batch
+    counts once its step is done (there already before it), so that all its parts have one past. The first has no term.
 
     Args:
         weight: Factor of the term.
         every: Lazily on every `every`-th batch.
-        decay: What the moving averages keep at each call.
+        decay: What the moving averages keep at each batch.
     """
 
     def __init__(self, weight: float | Schedule = 0.3, every: int = 1, decay: float = 0.99) -> None:
         super().__init__(weight, every)
         self.decay = decay
-        self.register_buffer("past", torch.full((2,), torch.nan))
+        self.register_buffer("past", torch.tensor([-torch.inf, torch.inf]))  # beyond which nothing lies
+        self.register_buffer("answers", torch.zeros(3))  # since the last step: sums on reals and on fakes, and count
 
     def term(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
         """E relu(D(x) - past fakes)^2 + E relu(past reals - D(G(z)))^2."""
         real_logits, fake_logits = full_precision(critic(real)), full_precision(critic(fake))
-        means = torch.stack([real_logits.detach().mean(), fake_logits.detach().mean()]).to(self.past)
-        self.past.copy_(torch.where(self.past.isnan(), means, self.past.lerp(means, 1 - self.decay)))
-        past_real, past_fake = self.past.clone()
-        return relu(real_logits - past_fake).square().mean() + relu(past_real - fake_logits).square().mean()
+        self.answers += torch.stack([real_logits, fake_logits, torch.ones_like(real_logits)]).detach().flatten(1).sum(1)
+        return relu(real_logits - self.past[1]).square().mean() + relu(self.past[0] - fake_logits).square().mean()
+
+    @torch.no_grad()
+    def after_step(self, network: nn.Module) -> None:
+        """Moves the averages, if there was a term."""
+        means = self.answers[:2] / self.answers[2]
+        means = torch.where(self.past.isinf(), means, self.past.lerp(means, 1 - self.decay))
+        self.past.copy_(torch.where(self.answers[2] > 0, means, self.past))
+        self.answers.zero_()
 
 
 class Consistency(Penalty):
@@ -270,7 +271,8 @@ def unorthogonality(network: nn.Module) -> Tensor:
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
             weight = module.parametrizations.weight.original if is_parametrized(module, "weight") else module.weight
             rows = full_precision(weight.transpose(0, 1) if isinstance(module, nn.ConvTranspose2d) else weight)
-            products = rows.flatten(1) @ rows.flatten(1).T
+            with without_autocast(rows.device):
+                products = rows.flatten(1) @ rows.flatten(1).T
             terms.append((products - products.diag().diag()).square().sum())
     return torch.stack(terms).sum()
 

@@ -87,6 +87,12 @@ def spectral_normalise(network: nn.Module, eps: float = 1e-12) -> None:
             register_parametrization(module, "weight", SpectralNorm(module.weight, dim=rows, eps=eps))
 
 
+def spectral_estimates(network: nn.Module) -> list[Tensor]:
+    """The vectors of all spectral norms, from which singular values are estimated; each pass in training moves them."""
+    norms = [module for module in network.modules() if isinstance(module, _SpectralNorm)]
+    return [vector for norm in norms for vector in norm.buffers()]
+
+
 Norm = Literal["batch", "instance", "layer", "none"]
 """What a map is normalised over: its channel in the batch, its channel in the image, the whole image, or nothing."""
 
