@@ -163,7 +163,7 @@ class AdversarialModule(Rows):
         self._watched = self.turn <= row and not any(phase.due(turn) for turn in range(self.turn + 1, row + 1))
         with self.toggled_optimizer(optimizer):
             optimizer.zero_grad(set_to_none=True)
-            # Each pass improves the estimates of spectral norm; all pieces begin with the same ones, as one whole would.
+            # Each pass improves the estimates of spectral norm; all pieces begin with the same ones, as a whole would.
             estimates = spectral_estimates(self) if self.micro_batches > 1 else []
             before, start = [estimate.clone() for estimate in estimates], 0
             for piece in zip(*(field.chunk(min(self.micro_batches, size)) for field in batch), strict=True):

@@ -27,8 +27,7 @@ from lit_gans.precision import full_precision, without_autocast
 from lit_gans.randomness import Draw
 from lit_gans.schedules import Schedule, value_at
 
-Critic = Callable[..., Tensor]
-"""From images to logits; `lit_gans.critic.Critic` remembers its answers, and is told of fakes by `like`."""
+Critic = Callable[..., Tensor]  # from images to logits; the one that remembers its answers is told of fakes by `like`
 
 
 def input_gradient(critic: Critic, images: Tensor) -> Tensor:
@@ -55,8 +54,7 @@ class Penalty(nn.Module):
             arXiv:1912.04958, section 3.1), in the same step as the loss; in the paper it has a step of its own.
     """
 
-    per_sample = False
-    """Whether the term is about single images, which batch norm in the critic mixes."""
+    per_sample = False  # whether the term is about single images, which batch norm in the critic mixes
 
     def __init__(self, weight: float | Schedule = 10.0, every: int = 1) -> None:
         super().__init__()
