@@ -1,7 +1,7 @@
 """How a module is written down in plain numbers and strings, and built again without running code from a file."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from inspect import isclass, isfunction, signature
 from types import FrameType
@@ -36,9 +36,14 @@ def describe_arguments(frame: FrameType) -> dict[str, Any]:
     """
     parts = collect_init_args(frame, [], classes=(nn.Module,))  # from the base class to the class built
     arguments = {name: value for part in parts for name, value in part.items()}
-    cls = type(frame.f_locals["self"])
-    known = {*parts[-1], *ArgumentParser().add_class_arguments(cls, fail_untyped=False)}
+    known = {*parts[-1], *argument_names(type(frame.f_locals["self"]))}
     return {name: describe(value) for name, value in arguments.items() if name in known}
+
+
+@cache
+def argument_names(cls: type) -> list[str]:
+    """All that a class takes, with what it hands on to its bases; the parser needs a while to find it out."""
+    return ArgumentParser().add_class_arguments(cls, fail_untyped=False)
 
 
 def describe(value: Any) -> Any:
