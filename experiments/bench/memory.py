@@ -1,0 +1,79 @@
+"""Memory: that of a long run, and the peak of each variant."""
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import lightning as L
+import torch
+import yaml
+from jsonargparse import auto_cli
+from tqdm import tqdm
+
+import lit_gans
+from experiments.bench.fitting import Noise, fit
+from lit_gans import GAN
+from lit_gans.base import AdversarialModule
+
+HERE = Path(__file__).resolve().parents[2]
+VARIANTS = [name for name in lit_gans.__all__ if isinstance(getattr(lit_gans, name), type)]
+
+
+def resident() -> float:
+    """Most memory that this process has had so far, in MiB; Linux counts it in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+class Growth(L.Callback):
+    """Peak resident memory after 500 steps and at the end."""
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: object) -> None:
+        """Looks."""
+        self.last = resident()
+        if trainer.global_step == 500:
+            self.early = self.last
+
+
+def growth(steps: int) -> str:
+    """Growth of a long run of tiny steps."""
+    watch = Growth()
+    fit(GAN(image_shape=(3, 8, 8)), Noise(image_size=8, batch_size=2), steps, watch)
+    return f"Memory: {100 * (watch.last / watch.early - 1):.2f} % growth from step 500 to step {steps}"
+
+
+def configured(name: str) -> tuple[AdversarialModule, Noise]:
+    """A variant with the networks and settings of its config for MNIST, and data of that size and batch."""
+    config = yaml.safe_load((HERE / "experiments" / "configs" / "mnist" / f"{name.lower()}.yaml").read_text())
+    data = Noise(image_size=28, channels=1, batch_size=config["data"]["init_args"]["batch_size"])
+    model = config["model"] if isinstance(config["model"], dict) else {"class_path": config["model"]}
+    model.setdefault("init_args", {}).update(image_shape=list(data.image_shape), num_classes=data.num_classes)
+    return auto_cli(built, args=["--model", json.dumps(model)], as_positional=False), data
+
+
+def built(model: AdversarialModule) -> AdversarialModule:
+    """The model that the parser has made."""
+    return model
+
+
+def measure(name: str, steps: int) -> str:
+    """A row of the table, in a process that has done nothing before."""
+    model, data = configured(name)
+    data.setup()
+    on_gpu = torch.cuda.is_available()
+    before = torch.cuda.memory_allocated() / 2**20 if on_gpu else resident()
+    fit(model, data, steps, accelerator="cuda" if on_gpu else "cpu")
+    peak = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else resident()
+    return f"| {name} | {data.batch_size} | {peak:.0f} | {peak - before:.0f} |"
+
+
+def peaks(steps: int) -> str:
+    """A table of the memory of each variant at its MNIST config, each trained in a process of its own."""
+    kind = "allocated on the GPU" if torch.cuda.is_available() else "resident"
+    rows = [f"| variant | batch | peak MiB {kind} | of it in training |", "|---|---|---|---|"]
+    for name in tqdm(VARIANTS, "memory", leave=False):
+        code = f"from experiments.bench.memory import measure; print(measure({name!r}, {steps}))"
+        process = subprocess.run([sys.executable, "-c", code], cwd=HERE, check=True, stdout=subprocess.PIPE, text=True)
+        rows.append(process.stdout.strip().splitlines()[-1])
+    return "\n".join(rows)
