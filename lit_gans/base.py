@@ -102,6 +102,7 @@ class AdversarialModule(Rows):
         self.ema = deepcopy(generator).eval().requires_grad_(False)
         self.optimizer, self.betas, self.eps = optimizer, tuple(betas), eps
         self.momentum, self.weight_decay = momentum, weight_decay
+        self._known_settings = set(signature(optimizer).parameters)  # asked for at each step, and slow to find
         self.learning_rates = {"generator": generator_lr, "discriminator": discriminator_lr}
         self.clips = {"generator": generator_clip, "discriminator": discriminator_clip}
         self.n_critic, self.micro_batches = n_critic, micro_batches
@@ -235,8 +236,7 @@ class AdversarialModule(Rows):
             "momentum": self.momentum,
             "weight_decay": self.weight_decay,
         }
-        known = signature(self.optimizer).parameters
-        return {name: value for name, value in settings.items() if name in known}
+        return {name: value for name, value in settings.items() if name in self._known_settings}
 
     # -- what Lightning asks -------------------------------------------------------------------------------------------
 

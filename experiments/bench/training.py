@@ -65,7 +65,7 @@ PAIRS = {
             generator=partial(R3GANGenerator, width=16, blocks=1),
             discriminator=partial(R3GANDiscriminator, width=16, blocks=1),
             gamma=0.05,
-            betas=(0.0, 0.9),
+            beta2=0.9,
             **CONSTANT,
         ),
         plain.r3gan,
