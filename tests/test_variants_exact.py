@@ -27,9 +27,10 @@ class Alike(Noise):
 
 
 def smooth_discriminator(image_shape, num_classes=0, **options):
-    """Its gradient is another one at each place, so that a penalty must look at the right places."""
+    """Its gradient differs from place to place, so that penalties must look at the right ones; logits of both signs."""
     network = small_discriminator(image_shape, num_classes, **options)
-    network.layers[1] = torch.nn.Softplus()
+    network.layers[1] = torch.nn.Tanh()
+    torch.nn.init.zeros_(network.head.bias)
     return network
 
 
