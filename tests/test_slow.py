@@ -85,7 +85,8 @@ def test_the_benchmark_runs():
     said = subprocess.run(
         [sys.executable, "-m", "experiments.bench", "--quick"], cwd=HERE, capture_output=True, text=True, check=True
     ).stdout
-    assert all(name in said for name in ("Memory", "Trainer and logging", "MNIST loader", "DCGAN 32", "DCGAN 64"))
+    pairs = ("DCGAN 32", "DCGAN 64", "SNGAN 32", "BigGAN 32", "R3GAN 32")
+    assert all(row in said for row in ("Memory", "Trainer and logging", "MNIST loader", *pairs))
 
 
 def test_the_quickstart_learns():

@@ -4,8 +4,6 @@ Each comparison alternates the two sides, so that a machine that slows down slow
 """
 
 import argparse
-import logging
-import warnings
 
 import lightning as L
 import torch
@@ -33,8 +31,6 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=COMPARISONS, default=COMPARISONS, help="run these only")
     parser.add_argument("--memory", action="store_true", help="the peak memory of each variant instead")
     given = parser.parse_args()
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning")
     print(f"torch {torch.__version__}, lightning {L.__version__}, {torch.get_num_threads()} threads")
     if given.memory:
         print(peaks(steps=2 if given.quick else 10))

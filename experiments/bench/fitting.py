@@ -1,6 +1,8 @@
 """Short trainings on random images."""
 
+import logging
 import time
+import warnings
 
 import lightning as L
 import torch
@@ -45,7 +47,9 @@ class Stopwatch(L.Callback):
 def fit(
     model: L.LightningModule, data: ImageData, steps: int, *callbacks: L.Callback, accelerator: str = "cpu"
 ) -> float:
-    """Seconds that our training takes, with a log row as often as by default."""
+    """Seconds that our training takes, with a log row as often as by default, and nothing said."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
     watch = Stopwatch()
     trainer = L.Trainer(
         accelerator=accelerator,
