@@ -27,7 +27,9 @@ class Gaussians(ImageData):
 
 
 def toy_generator(image_shape, num_classes=0, attention=0, spectral=False):
-    return MLPGenerator(image_shape, num_classes, latent_dim=8, widths=(64, 64), slope=0.0, embedding_dim=8)
+    return MLPGenerator(
+        image_shape, num_classes, latent_dim=8, widths=(64, 64), slope=0.0, embedding_dim=8, spectral=spectral
+    )
 
 
 def toy_discriminator(image_shape, num_classes=0, attention=0, wide=False, spectral=False):
@@ -39,13 +41,13 @@ def energy_distance(one: Tensor, other: Tensor) -> float:
     return (2 * torch.cdist(one, other).mean() - torch.cdist(one, one).mean() - torch.cdist(other, other).mean()).item()
 
 
-def distance(model) -> float:
-    """From the averaged generator's points to the data's; with labels, the mean over places."""
-    data = Gaussians()
+def distance(model, data: ImageData) -> float:
+    """From the averaged generator's images to those of the test split; with labels, the mean over classes."""
     images, labels = data.split("test")
     points = images.flatten(1).float() / 127.5 - 1
     generator = torch.Generator().manual_seed(0)
     if not model.num_classes:
-        return energy_distance(model.sample(2048, generator=generator).flatten(1), points)
-    fakes = model.sample(2048, labels, generator).flatten(1)
-    return sum(energy_distance(fakes[labels == place], points[labels == place]) for place in range(8)) / 8
+        return energy_distance(model.sample(len(points), generator=generator).flatten(1), points)
+    fakes = model.sample(len(points), labels, generator).flatten(1)
+    distances = [energy_distance(fakes[labels == label], points[labels == label]) for label in range(data.num_classes)]
+    return sum(distances) / len(distances)
