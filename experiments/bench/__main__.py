@@ -1,6 +1,6 @@
 """Speed and memory as ratios inside one run: `python -m experiments.bench [--quick] [--only NAME ...] [--memory]`.
 
-Each comparison alternates the two sides, so that a machine that slows down slows both; the medians are compared.
+Each comparison alternates the two sides, so that a machine that slows down slows both; printed is the median ratio.
 """
 
 import argparse
@@ -18,9 +18,9 @@ COMPARISONS = {
     "loading": lambda rounds: loading(1280 if rounds == 1 else 60_000, min(rounds, 3)),
     "dcgan32": lambda rounds: training("DCGAN", 32, 2 if rounds == 1 else 20, rounds),
     "dcgan64": lambda rounds: training("DCGAN", 64, 1 if rounds == 1 else 10, rounds),
-    "sngan": lambda rounds: training("SNGAN", 32, 2 if rounds == 1 else 10, rounds),
-    "biggan": lambda rounds: training("BigGAN", 32, 2 if rounds == 1 else 10, rounds),
-    "r3gan": lambda rounds: training("R3GAN", 32, 2 if rounds == 1 else 10, rounds),
+    "sngan": lambda rounds: training("SNGAN", 32, 2 if rounds == 1 else 20, rounds),
+    "biggan": lambda rounds: training("BigGAN", 32, 2 if rounds == 1 else 20, rounds),
+    "r3gan": lambda rounds: training("R3GAN", 32, 2 if rounds == 1 else 20, rounds),
 }
 
 
