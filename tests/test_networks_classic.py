@@ -10,8 +10,12 @@ from torch.nn import functional as F
 
 from lit_gans.errors import UserError
 from lit_gans.networks import (
+    ACGANDiscriminator,
+    ACGANGenerator,
     CGANDiscriminator,
     CGANGenerator,
+    ConditionalDCGANDiscriminator,
+    ConditionalDCGANGenerator,
     DCGANDiscriminator,
     DCGANGenerator,
     LSGANGenerator,
@@ -21,12 +25,17 @@ from lit_gans.networks import (
     SNDCGANDiscriminator,
     SNDCGANGenerator,
 )
+from lit_gans.networks.heads import AuxiliaryClassifier
 from lit_gans.networks.maxout import Maxout
 
 
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+def judge_and_classifier(shape, classes):
+    return AuxiliaryClassifier(ACGANDiscriminator(shape, 0), classes)
 
 
 ERIK = {"widths": (128, 256, 512, 1024), "batch_norm": True, "norm_from": 1}
@@ -45,6 +54,12 @@ COUNTS = [
     ("CGAN", (1, 28), 10, CGANDiscriminator, {}, 1_224_351),
     ("CGAN, PyTorch-GAN", (1, 28), 10, MLPGenerator, ERIK, 1_511_412),
     ("CGAN, PyTorch-GAN", (1, 28), 10, MLPDiscriminator, {"widths": (512, 512, 512), "dropout": 0.4}, 932_965),
+    ("CGAN, DCGAN's authors", (1, 28), 10, ConditionalDCGANGenerator, {}, 6_820_538),
+    ("CGAN, DCGAN's authors", (1, 28), 10, ConditionalDCGANDiscriminator, {}, 6_688_202),
+    ("ACGAN CIFAR", (3, 32), 0, ACGANGenerator, {"latent_dim": 110}, 2_994_051),
+    ("ACGAN CIFAR", (3, 32), 10, judge_and_classifier, {}, 1_664_875),
+    ("ACGAN", (3, 128), 0, ACGANGenerator, {"latent_dim": 110, "widths": (768, 384, 256, 192)}, 16_531_971),
+    ("ACGAN", (3, 128), 10, judge_and_classifier, {}, 3_016_555),
     ("DCGAN", (3, 64), 0, DCGANGenerator, ORIGINAL | {"width": 128}, 18_885_760),
     ("DCGAN", (3, 64), 0, DCGANDiscriminator, {"kernel": 5, "width": 128}, 17_232_768),
     ("DCGAN, half", (3, 64), 0, DCGANGenerator, ORIGINAL, 5_142_080),
@@ -86,6 +101,9 @@ GENERATORS = [
     partial(SNDCGANGenerator, width=2),
     partial(SNDCGANGenerator, width=2, spectral=True),
     partial(LSGANGenerator, width=2, latent_dim=8),
+    partial(ACGANGenerator, widths=(6, 4, 2)),
+    partial(ACGANGenerator, widths=(4, 2), spectral=True),
+    partial(ConditionalDCGANGenerator, width=2, dense_width=8),
 ]
 DISCRIMINATORS = [
     partial(MLPDiscriminator, widths=(8,), slope=0.1, spectral=True),
@@ -95,6 +113,9 @@ DISCRIMINATORS = [
     partial(DCGANDiscriminator, width=2, kernel=3, norm="instance", spectral=True),
     partial(SNDCGANDiscriminator, width=2),
     partial(SNDCGANDiscriminator, width=2, spectral=True),
+    partial(ACGANDiscriminator, width=2),
+    partial(ACGANDiscriminator, width=2, norm="layer", spectral=True),
+    partial(ConditionalDCGANDiscriminator, width=2, dense_width=8),
 ]
 
 
@@ -218,24 +239,6 @@ def test_slope_and_norms_of_the_generator():
     assert kinds == ["Linear", "LeakyReLU", *hidden, *hidden, "Linear", "Tanh"]
     for network in (generator, MLPDiscriminator((1, 4, 4), slope=0.3)):
         assert network.layers[1](torch.tensor(-1.0)).item() == pytest.approx(-0.3)
-
-
-def test_conditional_networks_are_what_the_paper_says():
-    generator = CGANGenerator((1, 4, 4), 3, latent_width=5, label_width=6, joint_width=7).eval()
-    weights, latent, label = generator.state_dict(), torch.randn(4, 100), torch.tensor([2, 0, 1, 2])
-    left = F.linear(latent, weights["latent.0.weight"], weights["latent.0.bias"]).relu()
-    right = (weights["label.0.weight"].T[label] + weights["label.0.bias"]).relu()
-    joint = F.linear(torch.cat([left, right], 1), weights["joint.0.weight"], weights["joint.0.bias"]).relu()
-    image = F.linear(joint, weights["image.0.weight"], weights["image.0.bias"]).tanh().view(4, 1, 4, 4)
-    torch.testing.assert_close(generator(latent, label), image)
-
-    discriminator = CGANDiscriminator((1, 4, 4), 3, image_width=5, label_width=6, joint_width=7).eval()
-    weights = discriminator.state_dict()
-    left = F.linear(image.flatten(1), weights["image.0.weight"], weights["image.0.bias"]).view(4, 5, 5).amax(2)
-    right = (weights["label.0.weight"].T[label] + weights["label.0.bias"]).view(4, 6, 5).amax(2)
-    joint = F.linear(torch.cat([left, right], 1), weights["joint.0.weight"], weights["joint.0.bias"])
-    logit = F.linear(joint.view(4, 7, 4).amax(2), weights["head.weight"], weights["head.bias"])
-    torch.testing.assert_close(discriminator(image, label), logit.squeeze(1))
 
 
 def test_sndcgan_is_what_the_table_says():

@@ -1,7 +1,9 @@
 """Networks, one file per architecture; they know nothing of training."""
 
+from lit_gans.networks.acgan import ACGANDiscriminator, ACGANGenerator
 from lit_gans.networks.biggan import BigGANDiscriminator, BigGANGenerator
 from lit_gans.networks.cgan import CGANDiscriminator, CGANGenerator
+from lit_gans.networks.conditional_dcgan import ConditionalDCGANDiscriminator, ConditionalDCGANGenerator
 from lit_gans.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from lit_gans.networks.layers import Discriminator, DiscriminatorFactory, Generator, GeneratorFactory, ImageShape
 from lit_gans.networks.lsgan import LSGANGenerator
@@ -13,10 +15,14 @@ from lit_gans.networks.resnet_good import GoodDiscriminator, GoodGenerator
 from lit_gans.networks.sndcgan import SNDCGANDiscriminator, SNDCGANGenerator
 
 __all__ = [
+    "ACGANDiscriminator",
+    "ACGANGenerator",
     "CGANDiscriminator",
     "CGANGenerator",
     "BigGANDiscriminator",
     "BigGANGenerator",
+    "ConditionalDCGANDiscriminator",
+    "ConditionalDCGANGenerator",
     "DCGANDiscriminator",
     "DCGANGenerator",
     "Discriminator",

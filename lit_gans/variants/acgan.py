@@ -18,7 +18,7 @@ class ACGAN(GAN):
     The generator is told the label; the discriminator is not, but guesses it. Both players want the guess to be right,
     on reals and on fakes. Pins labels, class head and class terms. In the paper both classification terms of the
     discriminator have weight 1; `fake_class_weight=0` leaves out that on fakes, as later codes do (WGAN-GP's with
-    `generator_class_weight=0.1`).
+    `generator_class_weight=0.1`). The paper's own networks are `ACGANGenerator` and `ACGANDiscriminator`.
 
     Args:
         real_class_weight: Of the discriminator's classification of reals.

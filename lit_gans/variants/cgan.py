@@ -9,7 +9,8 @@ class CGAN(GAN):
     Both players are told the label: a vector learned for each class, concatenated to the latent and to the image. Pins
     the labels; networks, loss and penalties are free. Fully connected by default, as in the paper, whose own networks
     with maxout are `CGANGenerator` and `CGANDiscriminator`; `DCGANGenerator` and `DCGANDiscriminator` are the
-    convolutional ones.
+    convolutional ones, and `ConditionalDCGANGenerator` and `ConditionalDCGANDiscriminator` those of DCGAN's authors for
+    MNIST, where each layer is told the label.
 
     Args:
         kwargs: Arguments of GAN and AdversarialModule.
