@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import is_parametrized
 
 from lit_gans import ACGAN, CGAN
 from lit_gans.networks import (
@@ -133,6 +134,28 @@ def test_dropout_of_acgan():
     assert without(image).equal(without(image))
     network.eval()
     assert network(image).equal(network(image))
+
+
+@pytest.mark.parametrize("spectral", [False, True])
+@pytest.mark.parametrize("network", [partial(ACGANGenerator, widths=(4, 2)), partial(ACGANDiscriminator, width=2)])
+def test_spectral_acgan(network, spectral):
+    """Each layer is normalised, the labels' vectors are not."""
+    network = network((1, 16, 16), 3, spectral=spectral)
+    layers = [layer for layer in network.modules() if isinstance(layer, (nn.Linear, *CONVOLUTIONS))]
+    assert [is_parametrized(layer) for layer in layers] == [spectral] * len(layers)
+    assert not is_parametrized(network.label.embedding)
+
+
+@pytest.mark.parametrize(("norm", "kind"), [("instance", nn.InstanceNorm2d), ("layer", nn.GroupNorm), ("none", None)])
+def test_norm_of_acgan(norm, kind):
+    """On all maps but the first; images are then judged alone."""
+    network = ACGANDiscriminator((1, 16, 16), width=2, dropout=0.0, norm=norm)
+    kinds = [type(layer) for layer in network.layers if isinstance(layer, (*NORMS, nn.InstanceNorm2d, nn.GroupNorm))]
+    assert kinds == [kind] * (5 if kind else 0)
+    images = torch.randn(3, 1, 16, 16, requires_grad=True)
+    (gradient,) = torch.autograd.grad(network(images)[0], images)
+    assert gradient[0].any()
+    assert not gradient[1:].any()
 
 
 def one_hot_maps(features, label, classes=3):
