@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrize import is_parametrized
 
 from lit_gans import ACGAN, CGAN
+from lit_gans.errors import UserError
 from lit_gans.networks import (
     ACGANDiscriminator,
     ACGANGenerator,
@@ -254,3 +255,8 @@ def test_their_variants_train_them(variant, generator, discriminator):
         if weight.requires_grad:
             assert weight.isfinite().all(), name
             assert not weight.equal(before[name]), name
+
+
+def test_acgan_needs_widths():
+    with pytest.raises(UserError, match="number of widths"):
+        ACGANGenerator((1, 8, 8), widths=())

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from lit_gans.errors import at_least
 from lit_gans.networks.dcgan import initialise
 from lit_gans.networks.layers import (
     Discriminator,
@@ -37,6 +38,9 @@ class ACGANGenerator(Generator):
         widths: Channels of the maps, first to last.
         embedding_dim: Length of a label's vector.
         spectral: Whether weights are spectrally normalised.
+
+    Raises:
+        UserError: there are no widths.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class ACGANGenerator(Generator):
         super().__init__()
         self.image_shape, self.num_classes, self.latent_dim = tuple(image_shape), num_classes, latent_dim
         self.label = LabelEmbedding(num_classes, embedding_dim)
+        at_least(1, **{"the number of widths": len(widths)})
         times, _ = halvings(image_shape)
         widths = widths[-times:]
         first = image_shape[1] >> len(widths)
