@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
 from inspect import currentframe, signature
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,7 +20,7 @@ from lit_gans.networks.layers import spectral_estimates
 from lit_gans.randomness import keyed_generator, seed_engines
 from lit_gans.resume import count_steps, rewind_to_batch_boundary
 from lit_gans.rows import Rows
-from lit_gans.schedules import Schedule, value_at
+from lit_gans.schedules import Schedule, least, value_at
 from lit_gans.strategy import average_buffers, check_trainer, no_gradient_sync
 
 Terms = dict[str, Tensor]
@@ -92,8 +93,8 @@ class AdversarialModule(Rows):
     ) -> None:
         super().__init__()
         at_least(1, n_critic=n_critic, micro_batches=micro_batches)
-        at_least(0, generator_lr=value_at(generator_lr, 0.0), discriminator_lr=value_at(discriminator_lr, 0.0))
-        at_least(0, ema_half_life=value_at(ema_half_life, 0.0))
+        at_least(0, generator_lr=least(generator_lr), discriminator_lr=least(discriminator_lr))
+        at_least(0, ema_half_life=least(ema_half_life))
         if issubclass(optimizer, torch.optim.LBFGS):
             raise UserError("LBFGS calls its loss several times a step, which no game of two allows: choose another")
         self.save_hyperparameters(describe_arguments(currentframe()))
@@ -108,6 +109,11 @@ class AdversarialModule(Rows):
         self.n_critic, self.micro_batches = n_critic, micro_batches
         self.ema_half_life, self.ema_ramp = ema_half_life, ema_ramp
         self.seed, self._phase = torch.initial_seed(), 0
+        for kimg in (0.0, inf):  # the ends of all schedules
+            try:
+                optimizer([nn.Parameter(torch.zeros(1))], **self.settings("generator", kimg))
+            except ValueError as error:
+                raise UserError(f"{optimizer.__name__}: {error}") from error
 
     # -- the mathematics: each variant writes its own ------------------------------------------------------------------
 
@@ -159,7 +165,7 @@ class AdversarialModule(Rows):
         player, size = phase.player, len(batch[0])
         optimizer = dict(zip(("generator", "discriminator"), self.optimizers(), strict=True))[player]
         for group in optimizer.param_groups:
-            group.update(self.settings(player))
+            group.update(self.settings(player, self.kimg))
         row = self.next_row()
         self._watched = self.turn <= row and not any(phase.due(turn) for turn in range(self.turn + 1, row + 1))
         with self.toggled_optimizer(optimizer):
@@ -223,15 +229,15 @@ class AdversarialModule(Rows):
     def configure_optimizers(self) -> list[Optimizer]:
         """One optimizer for each player, the generator's first."""
         return [
-            self.optimizer(getattr(self, player).parameters(), **self.settings(player))
+            self.optimizer(getattr(self, player).parameters(), **self.settings(player, self.kimg))
             for player in ("generator", "discriminator")
         ]
 
-    def settings(self, player: Player) -> dict[str, Any]:
-        """What the player's optimizer is told at this moment, of what its class knows."""
+    def settings(self, player: Player, kimg: float) -> dict[str, Any]:
+        """What the player's optimizer is told after so many images, of what its class knows."""
         settings = {
-            "lr": value_at(self.learning_rates[player], self.kimg),
-            "betas": tuple(value_at(beta, self.kimg) for beta in self.betas),
+            "lr": value_at(self.learning_rates[player], kimg),
+            "betas": tuple(value_at(beta, kimg) for beta in self.betas),
             **({} if self.eps is None else {"eps": self.eps}),
             "momentum": self.momentum,
             "weight_decay": self.weight_decay,

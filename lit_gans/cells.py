@@ -13,6 +13,19 @@ from lit_gans.losses import AdversarialLoss, Wasserstein
 from lit_gans.penalties import GradientPenalty, Penalty, WeightClipping
 
 
+def check_networks(generator: nn.Module, discriminator: nn.Module) -> None:
+    """Refuses networks that cannot play.
+
+    Raises:
+        UserError: says which one, and why.
+    """
+    if not hasattr(generator, "latent_dim"):
+        raise UserError(f"{type(generator).__name__} has no latent_dim: see lit_gans.networks.Generator")
+    for network in (generator, discriminator):
+        if any(parameter.numel() == 0 for parameter in network.parameters()):
+            raise UserError(f"{type(network).__name__} has a layer without units: each width must be at least 1")
+
+
 def check_cell(
     discriminator: nn.Module,
     loss: AdversarialLoss,

@@ -67,6 +67,11 @@ def line_for_user(error: BaseException | None) -> str | None:
         if isinstance(error, UnicodeDecodeError):
             return f"a file that should be text is not ({error})"
         if match := re.search(r"\w+\.__init__\(\) (takes|missing|got) .*", str(error)):
+            if "keyword argument" in match[0]:
+                return f"{match[0]}, which the variant gives its networks: choose one that has it"
             return f"{match[0]} (a network is made from the image shape and the number of classes)"
+        if "Union subtypes" in str(error):  # of the parser, around what a class refused when it was built
+            reasons = re.findall(r"^ *- ((?!Expected|Does not validate).+)", str(error), re.MULTILINE)
+            return "; ".join(reasons) or None
         error = error.__cause__ or error.__context__
     return None

@@ -39,6 +39,12 @@ def our_classes() -> list[type]:
     return found
 
 
+def needs(cls: type, argument: str) -> bool:
+    """Whether the class has this argument, and no default for it."""
+    parameter = signature(cls.__init__).parameters.get(argument)
+    return parameter is not None and parameter.default is parameter.empty
+
+
 def explain(message: str, options: Iterable[str]) -> str:
     """The heart of a message of jsonargparse.
 
@@ -48,23 +54,32 @@ def explain(message: str, options: Iterable[str]) -> str:
     """
     if match := re.search(r"Option '([\w.]+)' is not accepted", message):
         owners = {name: cls.__name__ for cls in our_classes() for name in signature(cls.__init__).parameters}
-        elsewhere = f"; {owners[match[1]]} has one" if match[1] in owners else nearest(match[1], owners)
-        return f"there is no argument {match[1]!r} here{elsewhere}"
+        fixed = f"; {owners.get(match[1])} has one, which the class given fixes or does not know"
+        return f"there is no argument {match[1]!r} here{fixed if match[1] in owners else nearest(match[1], owners)}"
     if match := re.search(r"does not accept option '([\w.]+)'", message):
         key = match[1].split(".")[0] if f"--{match[1].split('.')[0]}" not in options else match[1]
         return f"there is no key {match[1]!r}{nearest(key, [option.lstrip('-') for option in options])}"
     if match := re.search(r"unrecognized arguments: ([^\s=]+)", message):
         return f"there is no option {match[1]}{nearest(match[1], options)}"
     key = match[1] if (match := re.search(r'Parser key "(\S+)":', message)) else ""
+    if match := re.search(r"abc.Sequence'>. Got value: (\w+)$", message):
+        return f"{key} is a list: write [{match[1]}]"
     if match := re.search(r"Expected a dot import path string: (\S+)", message):
         kind = "number or class" if "Expected a <class 'float'>" in message else "class"
-        return f"{key}: there is no {kind} {match[1]!r}{nearest(match[1], [cls.__name__ for cls in our_classes()])}"
+        names = [cls.__name__ for cls in our_classes()]
+        if match[1] in names:
+            return f"{key}: {match[1]} is a class of another kind"
+        if key == "optimizer":
+            return f"{key}: there is no class {match[1]!r}: name one of PyTorch's in full, such as torch.optim.RMSprop"
+        return f"{key}: there is no {kind} {match[1]!r}{nearest(match[1], names)}".removeprefix(": ")
     if match := re.search(r"callable class: (.*?)\.*\s+Got value|given class_path '\S+':\n\s+(.*)", message):
         given = re.search(r"NestedArg\(key='(\w+)'", message)
         return f"{given[1] if given else key}: {readable(match[1] or match[2])}"
-    if match := re.search(r"Subtypes: \[(.*)\]\n(?:.*\n)*\s*Given value: (\S+)", message):
+    if match := re.search(r"Subtypes: \[(.*)\]\n(?:.*\n)*\s*Given value: (.+)", message):
         return f"{key}: {match[2]!r} is none of {readable(match[1])}"
     if match := re.search(r"arguments are required: (?:\w+\.)?(\w+)", message):
+        if needing := [cls.__name__ for cls in our_classes() if needs(cls, match[1])]:
+            return f"{match[1]} is required by {' and '.join(sorted(needing))}"
         dashes = "--" * (f"--{match[1]}" in options)
         return f"{dashes}{match[1]} is required (see --help, or for a training a config of experiments/configs)"
     return readable(re.sub(r'Parser key "(\S+)":(\s+- Expected a path but .*)?', r"\1:", message))

@@ -1,5 +1,6 @@
 """From a run or a checkpoint to a model that draws images, without the data and the config that made it."""
 
+from inspect import isclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import torch
 
 from lit_gans.base import AdversarialModule
-from lit_gans.description import find_trusted_class, rebuild
+from lit_gans.description import class_path, find_trusted_class, rebuild
 from lit_gans.errors import UserError
 
 
@@ -50,19 +51,27 @@ def load(
     Args:
         run_or_checkpoint: A run directory (its best checkpoint, else its last one) or a checkpoint file.
         cls: Class of the model, needed only where it is not one of this project.
-        arguments: Replace constructor arguments of the checkpoint, such as `generator=MyNetwork`.
+        arguments: Replace constructor arguments of the checkpoint. A class that is named there, such as
+            `generator=MyNetwork`, is trusted, and built with the arguments that it had.
 
     Raises:
         UserError: there is no such checkpoint, it is damaged, or it names classes that are not of this project.
     """
     path = find_checkpoint(run_or_checkpoint)
     checkpoint = read_checkpoint(path)
-    saved = {key: value for key, value in checkpoint["hyper_parameters"].items() if key not in arguments}
+    given = {class_path(value): value for value in arguments.values() if isclass(value)}
+    saved = checkpoint["hyper_parameters"]
+    named = {key: value["class_path"] for key, value in saved.items() if isinstance(value, dict)}
+    replaced = {key: value for key, value in arguments.items() if given.get(named.get(key)) is not value}
+
+    def find(path: str) -> type:
+        return given.get(path) or find_trusted_class(path)
+
     cls = cls or find_trusted_class(checkpoint["class_path"])
     if not issubclass(cls, AdversarialModule):
         raise UserError(f"{path} names {checkpoint['class_path']}, which is not a model")
     try:
-        model = cls(**{key: rebuild(value, find_trusted_class) for key, value in saved.items()}, **arguments)
+        model = cls(**{key: rebuild(value, find) for key, value in saved.items() if key not in replaced}, **replaced)
     except TypeError as error:
         raise UserError(f"{path} is of another version of {cls.__name__}: {error}") from error
     try:

@@ -25,7 +25,7 @@ from lit_gans.critic import Critic as RememberingCritic
 from lit_gans.errors import at_least
 from lit_gans.precision import full_precision, without_autocast
 from lit_gans.randomness import Draw
-from lit_gans.schedules import Schedule, value_at
+from lit_gans.schedules import Schedule, least, value_at
 
 Critic = Callable[..., Tensor]  # from images to logits; the one that remembers its answers is told of fakes by `like`
 
@@ -59,7 +59,7 @@ class Penalty(nn.Module):
     def __init__(self, weight: float | Schedule = 10.0, every: int = 1) -> None:
         super().__init__()
         at_least(1, every=every)
-        at_least(0, weight=value_at(weight, 0.0))
+        at_least(0, weight=least(weight))
         self.weight, self.every = weight, every
 
     @property

@@ -75,3 +75,8 @@ class Cosine(Schedule):
 def value_at(number: float | Schedule, kimg: float) -> float:
     """The value of a scheduled number after `kimg` thousand images."""
     return number(kimg) if isinstance(number, Schedule) else number
+
+
+def least(number: float | Schedule) -> float:
+    """The least value that a scheduled number ever has; our schedules go one way."""
+    return min(value_at(number, 0.0), value_at(number, math.inf))

@@ -195,6 +195,6 @@ def _published_inception() -> Path:
     except (OSError, HTTPException) as error:
         raise UserError(
             f"the Inception weights {name} are needed and could not be fetched ({error}): "
-            f"download {URL_INCEPTION_V3} to {own}, or choose other networks with --metrics.features=..."
+            f"download {URL_INCEPTION_V3} to {own}, or measure nothing with --metrics.features=[]"
         ) from error
     return own

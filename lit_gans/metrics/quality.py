@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from tqdm import tqdm
@@ -68,17 +68,25 @@ class ImageQuality(Callback):
         self.protocol: dict[str, str | int | bool] = {}
         self._scores: list[FeatureScores] = []
 
+    def networks(self, data: LightningDataModule, model: LightningModule) -> list[FeatureNetwork]:
+        """The feature networks for these data.
+
+        Raises:
+            UserError: their weights cannot be had, or each class is to be measured and the model has none.
+        """
+        if self.per_class and not getattr(model, "num_classes", 0):
+            raise UserError("metrics.per_class=true: this model takes no labels, so its fakes are of no class")
+        return default_features(data.name) if self.features is None else self.features
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Builds networks and metrics here, in the worker: spawned processes would share the memory of earlier ones."""
         if trainer.datamodule is None:
             raise UserError("image quality is measured against the reals of a DataModule, and none was given")
-        classes = getattr(pl_module, "num_classes", 0)
-        if self.per_class and not classes:
-            raise UserError("metrics.per_class=true: this model takes no labels, so its fakes are of no class")
         for first in (True, False):  # of its machine: it fetches weights that are missing, the others find them
             if first == (trainer.local_rank == 0):
-                networks = default_features(trainer.datamodule.name) if self.features is None else self.features
+                networks = self.networks(trainer.datamodule, pl_module)
             trainer.strategy.barrier("feature networks")
+        classes = getattr(pl_module, "num_classes", 0)
         self._scores = [
             FeatureScores(
                 network,

@@ -9,7 +9,7 @@ from torch.special import ndtr, ndtri
 from datamodules.batches import Labelled
 from lit_gans.augment import ADA, Augment
 from lit_gans.base import AdversarialModule, Player, Terms
-from lit_gans.cells import check_cell
+from lit_gans.cells import check_cell, check_networks
 from lit_gans.critic import Critic
 from lit_gans.errors import UserError, at_least
 from lit_gans.losses import AdversarialLoss, NonSaturating
@@ -67,6 +67,7 @@ class GAN(AdversarialModule):
         )
         self.num_classes, self.loss, self.penalties = classes, loss, nn.ModuleList(penalties)
         self.augment, self.generator_fakes, self.uniform_labels = augment, generator_fakes, uniform_labels
+        check_networks(self.generator, self.discriminator)
         check_cell(self.discriminator, loss, penalties, augment, generator_fakes)
 
     @property

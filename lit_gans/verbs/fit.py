@@ -180,6 +180,7 @@ class GANCLI(LightningCLI):
     def before_fit(self) -> None:
         """Makes the run directory, now that the config has proved to be right and the data to be there."""
         self.datamodule.prepare_data()
+        self._get(self.config_init, "metrics").networks(self.datamodule, self.model)
         self.held.enter_context(alone(self.run_dir))
         if self.resolved["fresh"]:
             start_over(self.run_dir)
