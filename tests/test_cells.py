@@ -15,6 +15,7 @@ from lit_gans.errors import UserError
 from lit_gans.losses import Hinge, Relativistic, Wasserstein
 from lit_gans.networks import DCGANDiscriminator, MLPDiscriminator
 from lit_gans.penalties import R1, Consistency, DRAGANPenalty, GradientPenalty, WeightClipping, input_gradient
+from lit_gans.schedules import Linear
 from tests.conftest import Noise, fit, same, small_gan, trainer
 
 BATCH_NORM = {"discriminator": partial(DCGANDiscriminator, width=4), "image_shape": (1, 16, 16)}
@@ -33,6 +34,7 @@ BATCH_NORM = {"discriminator": partial(DCGANDiscriminator, width=4), "image_shap
         ({"loss": Wasserstein(), "penalties": [GradientPenalty()], "augment": ADA()}, "has no logit at which it does"),
         ({"penalties": [R1(), R1()]}, "each kind can be given once"),
         ({"generator_fakes": 0}, "generator_fakes must be at least 1"),
+        ({"betas": (Linear(start=0.0, end=2.0, kimg=1.0), 0.9)}, "Adam: Invalid beta parameter at index 0"),
     ],
 )
 def test_cells_that_make_no_sense_are_refused(arguments, words):
