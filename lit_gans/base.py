@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from copy import deepcopy
 from inspect import currentframe, signature
-from math import inf
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -20,7 +19,7 @@ from lit_gans.networks.layers import spectral_estimates
 from lit_gans.randomness import keyed_generator, seed_engines
 from lit_gans.resume import count_steps, rewind_to_batch_boundary
 from lit_gans.rows import Rows
-from lit_gans.schedules import Schedule, least, value_at
+from lit_gans.schedules import AT_LAST, Schedule, least, value_at
 from lit_gans.strategy import average_buffers, check_trainer, no_gradient_sync
 
 Terms = dict[str, Tensor]
@@ -109,7 +108,7 @@ class AdversarialModule(Rows):
         self.n_critic, self.micro_batches = n_critic, micro_batches
         self.ema_half_life, self.ema_ramp = ema_half_life, ema_ramp
         self.seed, self._phase = torch.initial_seed(), 0
-        for kimg in (0.0, inf):  # the ends of all schedules
+        for kimg in (0.0, AT_LAST):
             try:
                 optimizer([nn.Parameter(torch.zeros(1))], **self.settings("generator", kimg))
             except ValueError as error:

@@ -77,6 +77,10 @@ def value_at(number: float | Schedule, kimg: float) -> float:
     return number(kimg) if isinstance(number, Schedule) else number
 
 
+AT_LAST = 1e9
+"""A time in kimg at which every schedule is over."""
+
+
 def least(number: float | Schedule) -> float:
-    """The least value that a scheduled number ever has; our schedules go one way."""
-    return min(value_at(number, 0.0), value_at(number, math.inf))
+    """The least value that a scheduled number ever has; schedules go one way."""
+    return min(value_at(number, 0.0), value_at(number, AT_LAST))

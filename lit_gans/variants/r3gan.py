@@ -18,7 +18,7 @@ class R3GAN(GAN):
     so the game converges locally without further tricks. Pins loss and penalties. The defaults are those published for
     CIFAR-10, where all numbers follow half a cosine over 20 million images of 512 a batch; `augment` is there
     `ADA(target=None)` with p from 0 to 0.55, a factor of 0.5 for all changes of colour, and cutout. The published code
-    gives the generator's turn other reals than the discriminator's; here they are the same batch.
+    gives the generator's turn other reals than the discriminator's; here, where a step is a batch, they are the same.
 
     Args:
         gamma: Weight of R1 and of R2.
