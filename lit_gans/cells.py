@@ -48,8 +48,9 @@ def check_cell(
         if GradientPenalty in kinds:
             raise UserError(f"{reason} (arXiv:1704.00028, section 4): give it layer norm or none")
         warnings.warn(reason, stacklevel=2)
-    if WeightClipping in kinds and spectral:
-        raise UserError("WeightClipping and spectral norm bound the same weights in two ways: choose one")
+    others = ["spectral norm"] * spectral + ["GradientPenalty"] * (GradientPenalty in kinds)
+    if WeightClipping in kinds and others:
+        raise UserError(f"WeightClipping and {others[0]} bound the critic in two ways: choose one")
     if isinstance(loss, Wasserstein) and not (
         spectral or any(kind.per_sample or kind is WeightClipping for kind in kinds)
     ):

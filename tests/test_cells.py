@@ -28,8 +28,9 @@ BATCH_NORM = {"discriminator": partial(DCGANDiscriminator, width=4), "image_shap
         ({"conditional": True, "num_classes": 0}, "these have none"),
         (
             {"discriminator": partial(MLPDiscriminator, spectral=True), "penalties": [WeightClipping()]},
-            "WeightClipping and spectral norm bound the same weights",
+            "WeightClipping and spectral norm bound the critic in two ways",
         ),
+        ({"penalties": [WeightClipping(), GradientPenalty()]}, "WeightClipping and GradientPenalty bound the critic"),
         ({"loss": Relativistic(), "generator_fakes": 2}, "pairs each fake with a real"),
         ({"loss": Wasserstein(), "penalties": [GradientPenalty()], "augment": ADA()}, "has no logit at which it does"),
         ({"penalties": [R1(), R1()]}, "each kind can be given once"),
