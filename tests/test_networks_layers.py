@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from lit_gans.errors import UserError
+from lit_gans.networks import DCGANDiscriminator, DCGANGenerator
 from lit_gans.networks.layers import ConditionalBatchNorm, SelfAttention
 
 
@@ -100,3 +101,25 @@ def test_gradient_of_a_class_comes_from_its_images():
     norm(torch.randn(2, 4, 5, 5), torch.tensor([2, 2])).sum().backward()
     assert norm.class_bias.grad[:2].abs().max() == 0
     torch.testing.assert_close(norm.class_bias.grad[2], torch.full((4,), 50.0))
+
+
+@pytest.mark.parametrize(("size", "sides"), [(28, [4, 7, 14, 28]), (50, [4, 7, 13, 25, 50]), (11, [3, 6, 11])])
+def test_uneven_maps(size, sides):
+    """The published code of WGAN-GP for MNIST: doubled maps lose their last row and column, halves are rounded up."""
+    generator = DCGANGenerator((1, size, size), width=2, kernel=5, uneven=True)
+    discriminator = DCGANDiscriminator((1, size, size), width=2, kernel=5, norm="none", uneven=True)
+    maps = {"Crop": [], "ReLU": [], "Tanh": [], "LeakyReLU": []}
+    for module in (*generator.layers, *discriminator.layers):
+        if (name := type(module).__name__) in maps:
+            module.register_forward_hook(lambda module, inputs, output, name=name: maps[name].append((*inputs, output)))
+    images = generator(torch.randn(2, 100))
+    discriminator(images)
+    assert [output.shape[2] for _, output in maps["ReLU"] + maps["Tanh"]] == sides
+    assert [output.shape[2] for _, output in maps["LeakyReLU"]] == sides[-2::-1]
+    assert len(maps["Crop"]) == sum(side % 2 for side in sides[1:])
+    assert all(torch.equal(whole[:, :, :-1, :-1], cropped) for whole, cropped in maps["Crop"])
+
+
+def test_uneven_maps_want_an_odd_kernel():
+    with pytest.raises(UserError, match="uneven maps want an odd kernel, such as 5, not 4"):
+        DCGANDiscriminator((1, 28, 28), uneven=True)

@@ -252,21 +252,38 @@ class SelfAttention(nn.Module):
         return self.strength * self.output(seen) + features
 
 
-def halvings(image_shape: ImageShape) -> tuple[int, int]:
+def halvings(image_shape: ImageShape, uneven: bool = False) -> tuple[int, int]:
     """How often a square image can be halved before it is smaller than 8 pixels, and the size it has then (4 to 7).
 
-    64, 32, 16 and 8 pixels end at 4; 28 and 56 at 7; 48 at 6.
+    64, 32, 16 and 8 pixels end at 4; 28 and 56 at 7; 48 at 6. With `uneven`, halves of any size are rounded up until
+    they are at most 4: 28 pixels go by 14 and 7 to 4.
 
     Raises:
-        UserError: the image is not square, or its size is not 4, 5, 6 or 7 times a power of two.
+        UserError: the image is not square, or its size is too small or not 4, 5, 6 or 7 times a power of two.
     """
     _, height, width = image_shape
     size, times = height, 0
-    while size % 2 == 0 and size >= 8:
-        size, times = size // 2, times + 1
-    if height != width or not 4 <= size < 8 or times == 0:
+    while size > 4 if uneven else size % 2 == 0 and size >= 8:
+        size, times = -(-size // 2), times + 1
+    if height != width or size >= 8 or height < 8:
         raise UserError(
             f"a convolutional network halves its images down to 4 to 7 pixels, which {height}x{width} does not allow: "
             f"use 28, 32, 64 or another size that is 4, 5, 6 or 7 times a power of two (--data.image_size)"
         )
     return times, size
+
+
+class Crop(nn.Module):
+    """The first rows and columns of a map.
+
+    Args:
+        side: How many of each.
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, side, side)."""
+        return features[:, :, : self.side, : self.side]
