@@ -176,6 +176,11 @@ class WandbRun(WandbLogger):
         self.experiment.log({name: image, "kimg": kimg, "step": step})
 
     @rank_zero_only
+    def log_protocols(self, hashes: Mapping[str, str]) -> None:
+        """Notes in the config how each metric is made, so that unlike ones can be told apart in a table of runs."""
+        self.experiment.config.update({"protocols": dict(hashes)}, allow_val_change=True)
+
+    @rank_zero_only
     def finalize(self, status: str) -> None:
         """Closes the run, so that all rows are on the disk; Lightning leaves that to the end of the process."""
         if self._experiment is not None:

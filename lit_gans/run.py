@@ -20,15 +20,17 @@ Config = dict[str, Any]
 def identity(config: Config) -> Config:
     """The part of a config that changes the result: not the length of training, logging, devices or places.
 
-    The place of the data counts only where nothing else says which data they are: for folders of images. FIDs of each
-    class change no other number, so they don't count.
+    The place of the data counts only where nothing else says which data they are: for folders of images. Further scores
+    and protocols change no other number, so they don't count.
     """
     data = config["data"]
     given = data.get("init_args") or {}
     named = "download" in given or short_name(data["class_path"]) == "digits"
     ignored = {"num_workers", "download", "seed", *(["root"] * named)}
     arguments = {key: value for key, value in given.items() if key not in ignored}
-    metrics = {key: value for key, value in config["metrics"].items() if key != "per_class"}
+    metrics = {
+        key: value for key, value in config["metrics"].items() if key not in ("per_class", "scores", "protocols")
+    }
     return {
         "model": config["model"],
         "data": {"class_path": data["class_path"], "init_args": arguments},
@@ -139,6 +141,7 @@ CONTENTS = {
     "samples": "sample grids over time, on the same latents",
     "curves.png": "losses, accuracy of D, FID and IS over kimg",
     "metrics.csv": "every logged row",
+    "protocols.json": "how each metric was made",
     "checkpoints": "last.ckpt to continue from; best.ckpt by FID, once one was measured",
     "tensorboard": "the same rows for TensorBoard",
     "wandb": "the same rows for W&B; send them with `wandb sync`",

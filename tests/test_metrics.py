@@ -66,10 +66,12 @@ class Notes(L.Callback):
     """Keeps the metrics of each validation."""
 
     def __init__(self) -> None:
-        self.rows = []
+        self.rows, self.counts = [], []
 
     def on_validation_end(self, trainer, pl_module):
-        self.rows.append({key: float(value) for key, value in trainer.callback_metrics.items()})
+        row = {key: float(value) for key, value in trainer.callback_metrics.items()}
+        self.counts.append(row.pop("best/of", 0))
+        self.rows.append(row)
 
 
 def trainer_of(*callbacks: L.Callback, **options) -> L.Trainer:
@@ -84,7 +86,9 @@ def validated(model: L.LightningModule | None = None, **options) -> dict[str, fl
     quality = ImageQuality(**{"n_real": 150, "n_fake": 100, "batch_size": 16} | metric_options)
     trainer = trainer_of(quality, **options)
     trainer.validate(model or ToyGAN(), ToyData(), verbose=False)
-    return {key: float(value) for key, value in trainer.callback_metrics.items()} | {"protocol": quality.protocol}
+    return {key: float(value) for key, value in trainer.callback_metrics.items()} | {
+        "protocol": quality.descriptions["fid"]
+    }
 
 
 def test_logged_names_and_protocol():
@@ -116,7 +120,7 @@ def test_several_networks_the_first_gives_the_plain_names():
     row = trainer.callback_metrics
     assert row["val/fid"] == row["val/fid_digits"] != row["val/fid_wide"]
     assert row["val/is"] == row["val/is_digits"]
-    assert quality.protocol["features"] == "digits"
+    assert quality.descriptions["fid"]["features"] == "digits"
 
 
 class Wide(FeatureNetwork):
@@ -160,6 +164,8 @@ def fitted(model: ToyGAN, quality: ImageQuality, **options) -> tuple[list[dict[s
     notes = Notes()
     trainer = trainer_of(quality, notes, max_epochs=3, **options)
     trainer.fit(model, ToyData())
+    counts = [count for count in notes.counts if count]  # the sanity check has none
+    assert counts == [counts[0], counts[0] + 1, counts[0] + 2]  # the best of how many
     return notes.rows, trainer
 
 
@@ -182,7 +188,10 @@ def test_training_does_not_notice_an_evaluation(tmp_path):
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert list(checkpoint["state_dict"]) == ["weight"]
-    assert checkpoint["callbacks"]["ImageQuality"] == {"best_fid": pytest.approx(rows[-1]["best/fid"])}
+    assert checkpoint["callbacks"]["ImageQuality"] == {
+        "best_fid": pytest.approx(rows[-1]["best/fid"]),
+        "validations": 3,
+    }
     assert [name for name, _ in model.named_modules()] == [""]
 
 

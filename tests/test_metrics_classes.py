@@ -1,5 +1,7 @@
 """What the labels of fakes tell: their accuracy, and the FID of each class."""
 
+import re
+
 import lightning as L
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from lit_gans.callbacks.monitor import drawable
 from lit_gans.errors import UserError
 from lit_gans.loggers import CSVRows
 from lit_gans.metrics import ImageQuality, SmallClassifier
-from lit_gans.metrics.class_fid import frechet_distance
+from lit_gans.metrics.classes import frechet_distance
 from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.randomness import keyed_generator
 from tests.conftest import Noise, small_gan, trainer
@@ -88,8 +90,8 @@ def validated(model=None, data=None, verb="validate", devices=1, **options):
 
 
 def fids_of_classes(row, network="digits"):
-    start = f"val/fid_{network}_class"
-    return {int(name.removeprefix(start)): value for name, value in row.items() if name.startswith(start)}
+    found = {re.fullmatch(rf"val/fid_class(\d+)_{network}", name): value for name, value in row.items()}
+    return {int(match[1]): value for match, value in found.items() if match}
 
 
 def labels_of_digits(split="train"):
@@ -133,11 +135,12 @@ def test_names_of_each_verb_and_network():
     networks = [Halves(), SmallClassifier("digits"), SmallClassifier("mnist")]
     row = validated(features=networks)
     scores = {f"val/{score}{name}" for score in ("fid", "is") for name in ("", "_halves", "_digits", "_mnist")}
-    assert row.keys() == scores | {"val/label_accuracy", "val/label_accuracy_digits"}
+    assert row.keys() == scores | {"val/label_accuracy_digits"}  # plain names are those of the first network
     assert row["val/fid"] == row["val/fid_halves"]
     row = validated(verb="test", features=networks, per_class=True)
-    expected = {name.replace("val", "test") for name in scores | {"val/label_accuracy", "val/label_accuracy_digits"}}
-    assert row.keys() == expected | {f"test/fid_{network.name}_class{k}" for network in networks for k in range(10)}
+    expected = {name.replace("val", "test") for name in scores | {"val/label_accuracy_digits"}}
+    suffixes = ("", "_halves", "_digits", "_mnist")
+    assert row.keys() == expected | {f"test/fid_class{k}{suffix}" for suffix in suffixes for k in range(10)}
 
 
 def test_a_model_without_labels_logs_nothing_of_this_and_may_not_be_asked_for_it():
@@ -222,7 +225,7 @@ def test_each_validation_counts_its_own_fakes_and_leaves_other_numbers_alone():
     assert rows == [pytest.approx(validated(per_class=True), rel=1e-6)] * 3
     assert validated().items() <= validated(per_class=True).items()
     run.save_checkpoint("last.ckpt")
-    assert torch.load("last.ckpt", weights_only=True)["callbacks"]["ImageQuality"].keys() == {"best_fid"}
+    assert torch.load("last.ckpt", weights_only=True)["callbacks"]["ImageQuality"].keys() == {"best_fid", "validations"}
 
 
 class ByProcess(L.Callback):

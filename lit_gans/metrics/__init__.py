@@ -1,8 +1,27 @@
-"""Metrics of generated images: feature networks, and the callback that scores every validation."""
+"""Metrics of generated images: feature networks, scores, protocols, and the callback that measures every validation."""
 
 from importlib import import_module
 
-_HOME = {"ImageQuality": "quality", "Inception": "features", "SmallClassifier": "features"}
+_HOME = {
+    "CleanProtocol": "protocol",
+    "DataCopying": "memorisation",
+    "FID": "fid",
+    "FIDInfinity": "fid",
+    "FIDInterval": "fid",
+    "ImageQuality": "quality",
+    "Inception": "features",
+    "InceptionScore": "inception_score",
+    "KID": "kid",
+    "Lucic2018": "protocol",
+    "MiFID": "memorisation",
+    "ModeCoverage": "classes",
+    "Neighbours": "neighbours",
+    "PathLength": "path_length",
+    "Protocol": "protocol",
+    "Reference": "reference",
+    "SmallClassifier": "features",
+    "StyleGANProtocol": "protocol",
+}
 __all__ = list(_HOME)
 
 

@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 import datamodules
 import lit_gans
+from lit_gans import metrics
 from lit_gans.base import AdversarialModule
 from lit_gans.callbacks import Checkpoint, Curves, Progress, SampleGrid, Throughput
 from lit_gans.errors import UserError
@@ -63,7 +64,7 @@ class GANCLI(LightningCLI):
     """Trains and evaluates; see `lit-gans fit --help`."""
 
     def __init__(self, args: list[str]) -> None:
-        for package in (lit_gans, datamodules):  # importing a class makes its short name known to the parser
+        for package in (lit_gans, datamodules, metrics):  # importing a class makes its short name known to the parser
             for name in package.__all__:
                 getattr(package, name)
         with ExitStack() as self.held:
@@ -180,7 +181,7 @@ class GANCLI(LightningCLI):
     def before_fit(self) -> None:
         """Makes the run directory, now that the config has proved to be right and the data to be there."""
         self.datamodule.prepare_data()
-        self._get(self.config_init, "metrics").networks(self.datamodule, self.model)
+        self._get(self.config_init, "metrics").protocols(self.datamodule, self.model)
         self.held.enter_context(alone(self.run_dir))
         if self.resolved["fresh"]:
             start_over(self.run_dir)

@@ -1,0 +1,118 @@
+"""The Frechet inception distance, how sure it is, and what it would be for infinitely many images."""
+
+import torch
+from torch import Tensor
+
+from lit_gans.errors import at_least
+from lit_gans.metrics.reference import Reference, check_finite, moments
+from lit_gans.metrics.score import Embedded, Score
+from lit_gans.randomness import keyed_generator
+
+
+def frechet_distance(reference: Reference, mean: Tensor, covariance: Tensor) -> Tensor:
+    """|m - m'|^2 + Tr(C + C' - 2 (C C')^(1/2)) for a mean (F,) and a covariance (F, F), float64.
+
+    Heusel et al., 2017 (arXiv:1706.08500), eq. 6. With C = L L^T, the eigenvalues of C C' are those of the symmetric
+    matrix L^T C' L, so that no root of a matrix is needed.
+    """
+    factor = reference.factor
+    shared = torch.linalg.eigvalsh(factor.T @ covariance @ factor).clamp(min=0).sqrt().sum()
+    distance = (reference.mean - mean).square().sum() + factor.square().sum() + covariance.trace() - 2 * shared
+    return distance.clamp(min=0)  # equal sets give -1e-14
+
+
+class FID(Score):
+    """The Frechet distance of two Gaussians that fit the features (Heusel et al., 2017, arXiv:1706.08500, eq. 6).
+
+    Only sums over the fakes are kept, in float64. The value falls with the number of images (see `FIDInfinity`): it
+    compares between equal protocols only.
+
+    Args:
+        reference: The real images.
+    """
+
+    name = "fid"
+    higher_is_better = False
+
+    def __init__(self, reference: Reference) -> None:
+        super().__init__(reference)
+        width = reference.features.shape[1]
+        self.add_state("total", torch.zeros(width, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("products", torch.zeros(width, width, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, embedded: Embedded) -> None:
+        """Adds to the sums; they are taken around the mean of the reals, where digits are not lost."""
+        self.place.append(embedded.place)
+        centred = embedded.features.double() - self.reference.mean
+        self.total += centred.sum(0)
+        self.products.addmm_(centred.T, centred)
+
+    def compute(self) -> Tensor:
+        """The distance."""
+        count = len(self.collected("place"))
+        check_finite(self.total[None], "fake")
+        shift = self.total / count
+        covariance = (self.products - count * shift.outer(shift)) / (count - 1)
+        return frechet_distance(self.reference, self.reference.mean + shift, covariance)
+
+
+class FIDInterval(Score):
+    """How far the FID would move if other fakes were drawn: a 95 % interval, `fid_low` to `fid_high`.
+
+    The spread of the FIDs of random halves of the fakes is that of the whole (the variance of a mean of n is twice that
+    of 2 n, and halves drawn from the same images vary half as much as fresh ones; Politis & Romano, 1994, on
+    subsampling). The reals stay as they are, since the protocol names them.
+
+    Args:
+        reference: The real images.
+        draws: Number of halves.
+    """
+
+    name = "fid_interval"
+
+    def __init__(self, reference: Reference, *, draws: int = 30) -> None:
+        at_least(2, draws=draws)
+        super().__init__(reference, "features", draws=draws)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Both ends."""
+        fakes = self.collected("features")
+        check_finite(fakes, "fake")
+        whole = frechet_distance(self.reference, *moments(fakes))
+        halves = [subset(fakes, len(fakes) // 2, "fid interval", draw) for draw in range(self.settings["draws"])]
+        spread = torch.stack([frechet_distance(self.reference, *moments(half)) for half in halves]).std()
+        return {"fid_low": (whole - 1.96 * spread).clamp(min=0), "fid_high": whole + 1.96 * spread}
+
+
+class FIDInfinity(Score):
+    """The FID without the bias of few fakes (Chong & Forsyth, 2020, arXiv:1911.07023, section 3.2).
+
+    The FID of N fakes is a straight line in 1 / N: it is measured for some N and followed to zero. That of the reals
+    remains. Random subsets are used, where the paper also draws fakes by quasi-random latents.
+
+    Args:
+        reference: The real images.
+        points: Number of subset sizes, from a tenth of the fakes to all of them.
+    """
+
+    name = "fid_infinity"
+    higher_is_better = False
+
+    def __init__(self, reference: Reference, *, points: int = 15) -> None:
+        at_least(2, points=points)
+        super().__init__(reference, "features", points=points)
+
+    def compute(self) -> Tensor:
+        """The value where the line ends; it may be below zero."""
+        fakes = self.collected("features")
+        check_finite(fakes, "fake")
+        sizes = torch.linspace(max(len(fakes) / 10, 2), len(fakes), self.settings["points"]).round().long()
+        subsets = [subset(fakes, size, "fid infinity", size) for size in sizes.tolist()]
+        values = torch.stack([frechet_distance(self.reference, *moments(part)) for part in subsets])
+        line = torch.stack([torch.ones_like(values), 1 / sizes.to(values)], dim=1)
+        return torch.linalg.lstsq(line, values[:, None]).solution[0, 0]
+
+
+def subset(features: Tensor, size: int, *key: object) -> Tensor:
+    """A random part (size, F) of features (N, F), the same for equal keys."""
+    return features[torch.randperm(len(features), generator=keyed_generator(*key))[:size].to(features.device)]

@@ -1,0 +1,96 @@
+"""All that one feature network tells of the fakes under one protocol."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+from torchmetrics import SumMetric
+
+from lit_gans.errors import UserError
+from lit_gans.metrics.classes import LabelAccuracy
+from lit_gans.metrics.features import FeatureNetwork
+from lit_gans.metrics.fid import FID
+from lit_gans.metrics.inception_score import InceptionScore
+from lit_gans.metrics.path_length import PathLength
+from lit_gans.metrics.protocol import Description, Protocol
+from lit_gans.metrics.reference import Reference
+from lit_gans.metrics.score import Embedded, Score
+
+ScoreFactory = Callable[[Reference], Score]
+"""Makes a score for a reference."""
+
+
+class Measurement:
+    """Scores of one network under one protocol; an image passes the network once and serves all.
+
+    Args:
+        network: The network.
+        protocol: Which images are compared.
+        reference: The reals of the protocol.
+        scores: Besides FID and, if the network classifies, IS.
+        knows_labels: Whether the network's classes are those of the labels.
+    """
+
+    def __init__(
+        self,
+        network: FeatureNetwork,
+        protocol: Protocol,
+        reference: Reference,
+        scores: Sequence[ScoreFactory] = (),
+        *,
+        knows_labels: bool = False,
+    ) -> None:
+        self.network, self.protocol, self.reference = network, protocol, reference
+        always = [FID, *[InceptionScore] * (network.num_classes > 0), *[LabelAccuracy] * knows_labels]
+        self.scores = [make(reference).to(reference.device) for make in (*always, *scores)]
+        self.count = SumMetric().to(reference.device)
+        self.descriptions: dict[str, Description] = {}
+
+    def update(self, fakes: Embedded) -> None:
+        """Takes those of some fakes whose places are within the protocol's number."""
+        wanted = fakes.place < self.protocol.n_fake
+        fakes = Embedded(*(part[wanted].to(self.reference.device) for part in fakes))
+        self.count.update(len(fakes.place))
+        for score in self.scores:
+            score.update(fakes)
+
+    def compute(self, model: nn.Module | None, **conditions: str | bool) -> dict[str, float]:
+        """The values of all scores over all processes, which must all call this; forgets the fakes.
+
+        Args:
+            model: What made the fakes, where it is known.
+            conditions: More about how they were made, for the descriptions.
+
+        Returns:
+            `<score>_<network>[_<protocol>]` and its value. `descriptions` tells of each how it was made.
+
+        Raises:
+            UserError: there are fewer than two fakes, or their features are not finite.
+        """
+        network, protocol, place = self.network, self.protocol, torch.empty(0, dtype=torch.long)
+        nothing = (torch.empty(0, size) for size in (network.num_features, network.num_classes))
+        self.update(Embedded(*nothing, place, place))  # a process that had no batch joins the exchange with none
+        n_fake = int(self.count.compute())
+        if n_fake < 2:
+            raise UserError(f"FID needs at least 2 real and 2 fake images; there are {n_fake} fakes")
+        description = {
+            "features": network.name,
+            "sha256": network.sha256,
+            "resize": network.resize,
+            "n_real": len(self.reference.features),
+            "n_fake": n_fake,
+            "reference": protocol.reference,
+            **conditions,
+        }
+        values = {}
+        for score in self.scores:
+            if isinstance(score, PathLength):
+                score.look_at(model, network)
+            found = score.compute()
+            score.reset()
+            suffix = f"_{network.name}" + f"_{protocol.name}" * bool(protocol.name)
+            for name, value in (found if isinstance(found, dict) else {score.name: found}).items():
+                values[name + suffix] = value.item()
+                self.descriptions[name + suffix] = description | score.settings
+        self.count.reset()
+        return values

@@ -1,0 +1,168 @@
+"""The real side of every comparison: features of real images, computed once and kept on disk."""
+
+import json
+import warnings
+from collections.abc import Callable
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from zlib import crc32
+
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lit_gans.errors import UserError
+from lit_gans.files import cache_dir, replacing
+from lit_gans.metrics.features import FeatureNetwork
+
+FORMAT = 1  # in every key: raise it when the same images would give other features
+BLOCK = 1024  # rows of a matrix of distances at a time, so that memory is bounded
+
+
+class Reference:
+    """Features of real images, and what scores derive from them, each derived once.
+
+    Args:
+        features: (N, F), float32, of the images that fakes are compared with; they stay where they are.
+        labels: (N,), their classes, where they have any.
+        device: Where scores compute.
+        held_out: Gives features (M, F) of real images that no model was trained on, where there are any.
+        num_classes: Labels go from 0 to `num_classes - 1`; 0 where there are none.
+
+    Raises:
+        UserError: fewer than two images, or features that are not finite.
+    """
+
+    def __init__(
+        self,
+        features: Tensor,
+        labels: Tensor | None = None,
+        *,
+        device: torch.device | str = "cpu",
+        held_out: Callable[[], Tensor] | None = None,
+        num_classes: int = 0,
+    ) -> None:
+        if len(features) < 2:
+            raise UserError(f"a comparison needs at least 2 real images, not {len(features)}")
+        check_finite(features, "real")
+        self.features, self.labels, self.device = features, labels, torch.device(device)
+        self.held_out, self.num_classes = held_out, num_classes
+        self._radii: dict[int, Tensor] = {}
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """(F,), float64."""
+        return self.features.double().mean(0).to(self.device)
+
+    @cached_property
+    def factor(self) -> Tensor:
+        """A matrix (F, R), float64, whose product with its transpose is the covariance.
+
+        The Cholesky factor; where the covariance is singular an eigenvalue root, or with no more images than features
+        the centred features themselves.
+        """
+        count, width = self.features.shape
+        if count <= width:
+            return (self.features.to(self.mean) - self.mean).T / (count - 1) ** 0.5
+        covariance = moments(self.features, self.device)[1]
+        factor, failed = torch.linalg.cholesky_ex(covariance)
+        if not failed:
+            return factor
+        values, vectors = torch.linalg.eigh(covariance)
+        return vectors * values.clamp(min=0).sqrt()
+
+    def radii(self, k: int) -> Tensor:
+        """(N,): distance of each image to the k-th nearest other one."""
+        if k not in self._radii:
+            self._radii[k] = radii(self.features.to(self.device), k)
+        return self._radii[k]
+
+
+def check_finite(features: Tensor, kind: str) -> None:
+    """Whether all features (N, F) of a set are numbers.
+
+    Raises:
+        UserError: some are not.
+    """
+    if not (finite := features.isfinite().flatten(1).all(1)).all():
+        count, first = int((~finite).sum()), int((~finite).nonzero()[0])
+        raise UserError(
+            f"the features of {count} of {len(features)} {kind} images are not finite, the first is image {first}: "
+            "the images are not either, or the feature network overflows"
+        )
+
+
+def moments(features: Tensor, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """Mean (F,) and covariance (F, F) of features (N, F), in float64, computed where they are or on a device."""
+    mean = features.double().mean(0).to(device or features.device)
+    covariance = torch.zeros(len(mean), len(mean), dtype=mean.dtype, device=mean.device)
+    for part in features.split(BLOCK):
+        centred = part.to(mean) - mean
+        covariance.addmm_(centred.T, centred)
+    return mean, covariance / (len(features) - 1)
+
+
+def radii(features: Tensor, k: int) -> Tensor:
+    """(N,): distance of each of the features (N, F) to its k-th nearest other one.
+
+    Raises:
+        UserError: there are not that many.
+    """
+    if len(features) <= k:
+        raise UserError(f"the {k}-th nearest neighbour of an image needs more than {k} images, not {len(features)}")
+    return torch.cat([torch.cdist(part, features).kthvalue(k + 1).values for part in features.split(BLOCK)])
+
+
+def nearest(features: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Distance (N,) of each of the features (N, F) to the nearest of others (M, F), and which (N,) that is."""
+    found = [torch.cdist(part, others).min(1) for part in features.split(BLOCK)]
+    return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
+
+
+def content_key(images: Tensor, network: FeatureNetwork) -> str:
+    """A name for the features of images, uint8 (N, C, H, W): of their bytes, and of all that makes features of them."""
+    digest = sha256(json.dumps([FORMAT, network.name, network.sha256, network.resize, list(images.shape)]).encode())
+    for part in images.split(BLOCK):
+        digest.update(part.numpy())
+    return digest.hexdigest()[:32]
+
+
+def kept_features(key: str, embed: Callable[[], Tensor], everyone: Callable[[bool], bool] = bool) -> Tensor:
+    """Features (N, F) that were computed earlier, by whichever run, or else are computed now and kept.
+
+    Args:
+        key: Names them; see `content_key`.
+        embed: Computes them.
+        everyone: Whether all processes say yes, so that all compute or none.
+    """
+    path = cache_dir() / "features" / "real" / f"{key}.safetensors"
+    features = read_features(path)
+    if not everyone(features is not None):
+        features = embed().cpu()
+        write_features(path, features)
+    return features
+
+
+def read_features(path: Path) -> Tensor | None:
+    """What the file holds; None if there is none, or a damaged one."""
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            features, checksum = file.get_tensor("features"), (file.metadata() or {}).get("crc32")
+    except (SafetensorError, OSError):
+        return None
+    return features if checksum == str(crc32(features.numpy())) else None
+
+
+@rank_zero_only
+def write_features(path: Path, features: Tensor) -> None:
+    """Keeps features for other runs; without them those only take longer, so a full disk is no error."""
+    try:
+        with replacing(path) as temporary:
+            save_file({"features": features.contiguous()}, temporary, {"crc32": str(crc32(features.numpy()))})
+    except (OSError, SafetensorError) as error:
+        warnings.warn(f"features of the real images are not kept in {path.parent} ({error})", stacklevel=2)

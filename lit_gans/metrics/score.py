@@ -1,0 +1,106 @@
+"""What all scores have in common: they see each fake once, as features, and compare with a reference."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from lit_gans.metrics.features import FeatureNetwork
+from lit_gans.metrics.reference import Reference
+
+
+class Embedded(NamedTuple):
+    """Images after their one pass through a feature network.
+
+    Attributes:
+        features: (N, F), float32.
+        logits: (N, K), float32; K is 0 for a network that classifies nothing.
+        label: (N,), what the images are or were asked to be; -1 where there are no labels.
+        place: (N,), places in the sequence of all processes' images, by which their order is restored.
+    """
+
+    features: Tensor
+    logits: Tensor
+    label: Tensor
+    place: Tensor
+
+
+class Collected(Metric):
+    """Embedded images of all processes, in their order.
+
+    Args:
+        fields: Which parts of them.
+    """
+
+    full_state_update = False
+
+    def __init__(self, *fields: str) -> None:
+        super().__init__()
+        for field in (*fields, "place"):
+            self.add_state(field, [], dist_reduce_fx="cat")
+
+    def update(self, embedded: Embedded) -> None:
+        """Takes some more images."""
+        for field in self._defaults:
+            getattr(self, field).append(getattr(embedded, field).to(self.device))
+
+    def collected(self, field: str) -> Tensor:
+        """All that were taken, of all processes while computing."""
+        return dim_zero_cat(getattr(self, field))[dim_zero_cat(self.place).argsort()]
+
+    def compute(self) -> Tensor:
+        """The features (N, F)."""
+        return self.collected("features")
+
+
+class Score(Collected):
+    """A score of fakes against a reference.
+
+    `compute` gives one value, or several as a dict whose keys are their names.
+
+    Args:
+        reference: The real images, on the device of the fakes.
+        fields: Parts of the fakes that the score looks at.
+
+    Attributes:
+        name: Of the value.
+        settings: Numbers that change the value; they are part of its protocol.
+    """
+
+    name: str
+    settings: dict[str, int | float]
+
+    def __init__(self, reference: Reference, *fields: str, **settings: int | float) -> None:
+        super().__init__(*fields)
+        self.reference, self.settings = reference, settings
+
+    def compute(self) -> Tensor | dict[str, Tensor]:
+        """The value, float64, over the fakes of all processes."""
+        raise NotImplementedError
+
+
+def scalar(value: float) -> Tensor:
+    """A value that was computed outside of torch."""
+    return torch.tensor(value, dtype=torch.float64)
+
+
+def embedded(network: FeatureNetwork, images: Tensor, label: Tensor | None, start: int) -> Embedded:
+    """Images through the network, on their device; they are number `start` and the next of the whole sequence.
+
+    Args:
+        network: On the device of the images.
+        images: (N, C, H, W), float in [-1, 1]; N may be 0.
+        label: (N,), or None.
+        start: Place of the first.
+    """
+    place = torch.arange(start, start + len(images), device=images.device)
+    label = torch.full_like(place, -1) if label is None else label.to(images.device)
+    nothing = (images.new_empty(0, size) for size in (network.num_features, network.num_classes))
+    return Embedded(*(network(images) if len(images) else nothing), label, place)
+
+
+def home(device: torch.device) -> torch.device:
+    """Where scores of a device's images are computed: there, but Apple's has no float64."""
+    return torch.device("cpu") if device.type == "mps" else device
