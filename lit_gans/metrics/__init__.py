@@ -2,7 +2,12 @@
 
 from importlib import import_module
 
-_HOME = {"ImageQuality": "quality", "Inception": "features", "SmallClassifier": "features"}
+_HOME = {
+    "ImageQuality": "quality",
+    "Inception": "features",
+    "SmallClassifier": "features",
+    "StackedClassifier": "stacked",
+}
 __all__ = list(_HOME)
 
 

@@ -63,7 +63,7 @@ class GANCLI(LightningCLI):
     """Trains and evaluates; see `lit-gans fit --help`."""
 
     def __init__(self, args: list[str]) -> None:
-        for package in (lit_gans, datamodules):  # importing a class makes its short name known to the parser
+        for package in (lit_gans, lit_gans.metrics, datamodules):  # the parser knows short names of imported classes
             for name in package.__all__:
                 getattr(package, name)
         with ExitStack() as self.held:
