@@ -12,6 +12,7 @@ _HOMES = {
     "ImageFolder": "image_folder",
     "Labelled": "batches",
     "MNIST": "torchvision_sets",
+    "StackedMNIST": "stacked_mnist",
 }
 __all__ = list(_HOMES)
 

@@ -28,10 +28,10 @@ class SampleGrid(Callback):
     """Pictures of the averaged generator on the same latents over time: at the start, each validation and the end.
 
     They go to `samples/` in the run directory and to every logger that takes images. With labels, each row of the grid
-    shows one class.
+    shows one class; of many classes, some from the first to the last.
 
     Args:
-        rows: Rows of the grid; by default one for each class, or 8 without labels.
+        rows: Rows of the grid; by default one for each of up to 16 classes, or 8 without labels.
         columns: Images in a row.
     """
 
@@ -62,8 +62,8 @@ class SampleGrid(Callback):
             return
         self.drawn_at = pl_module.images_seen
         classes = pl_module.num_classes
-        rows = min(self.rows or classes, classes) if classes else self.rows or 8
-        labels = torch.arange(rows).repeat_interleave(self.columns) if classes else None
+        rows = min(self.rows or 16, classes) if classes else self.rows or 8
+        labels = (torch.arange(rows) * classes // rows).repeat_interleave(self.columns) if classes else None
         images = pl_module.sample(rows * self.columns, labels, keyed_generator(pl_module.seed, "grid"))
         grid = image_grid(images, self.columns)
         kimg = pl_module.images_seen / 1000

@@ -20,6 +20,7 @@ _HOME = {
     "Protocol": "protocol",
     "Reference": "reference",
     "SmallClassifier": "features",
+    "StackedClassifier": "stacked",
     "StyleGANProtocol": "protocol",
 }
 __all__ = list(_HOME)

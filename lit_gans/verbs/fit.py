@@ -18,7 +18,6 @@ from lightning.pytorch.utilities import rank_zero_only
 
 import datamodules
 import lit_gans
-from lit_gans import metrics
 from lit_gans.base import AdversarialModule
 from lit_gans.callbacks import Checkpoint, Curves, Progress, SampleGrid, Throughput
 from lit_gans.errors import UserError
@@ -64,7 +63,7 @@ class GANCLI(LightningCLI):
     """Trains and evaluates; see `lit-gans fit --help`."""
 
     def __init__(self, args: list[str]) -> None:
-        for package in (lit_gans, datamodules, metrics):  # importing a class makes its short name known to the parser
+        for package in (lit_gans, lit_gans.metrics, datamodules):  # the parser knows short names of imported classes
             for name in package.__all__:
                 getattr(package, name)
         with ExitStack() as self.held:
