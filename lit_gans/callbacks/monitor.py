@@ -69,6 +69,8 @@ PANELS = {
     "gradient norms": ("generator/gradient_norm", "discriminator/gradient_norm"),
     "FID (less is better)": ("val/fid",),
     "Inception Score (more is better)": ("val/is",),
+    "KID (less is better)": ("val/kid",),
+    "fakes among reals, reals among fakes": ("val/precision", "val/recall", "val/density", "val/coverage"),
     "fakes of the class asked for (1 / classes if labels are ignored)": ("val/label_accuracy",),
 }
 """Title of each panel, and the columns drawn in it."""
