@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from importlib import import_module
 from signal import SIGTERM
 
 from lit_gans.errors import UserError
@@ -12,6 +13,7 @@ VERBS = {
     "validate": "measure a run's best checkpoint on the validation data",
     "test": "measure a run's best checkpoint on the test data",
     "sample": "draw images from a run",
+    "evaluate": "measure a run, a checkpoint or a folder of images with all scores",
 }
 
 
@@ -42,13 +44,16 @@ def main(arguments: list[str] | None = None) -> None:
 def run_verb(verb: str, arguments: list[str]) -> None:
     """Imports what the verb needs, and nothing before; classes in files of the current folder can be named."""
     sys.path.append(os.getcwd())
-    if verb == "sample":
+    if verb in ("sample", "evaluate"):
         from jsonargparse import auto_cli
 
+        from lit_gans import metrics
         from lit_gans.explain import Parser
-        from lit_gans.verbs.sample import sample
+        from lit_gans.parsing import learn_short_names
 
-        auto_cli(sample, args=arguments[1:], prog="lit-gans sample", parser_class=Parser)
+        learn_short_names(metrics)
+        function = getattr(import_module(f"lit_gans.verbs.{verb}"), verb)
+        auto_cli(function, args=arguments[1:], prog=f"lit-gans {verb}", parser_class=Parser)
     else:
         from lit_gans.verbs.fit import GANCLI
 

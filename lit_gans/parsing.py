@@ -1,5 +1,6 @@
 """Where the parser of arguments does not do what its users mean."""
 
+from types import ModuleType
 from typing import Any
 
 import yaml
@@ -21,3 +22,10 @@ def start_afresh(_parser: Any, before: Namespace | None, now: Namespace) -> None
     """
     if before and before["class_path"] != now["class_path"]:
         before.pop("init_args", None)
+
+
+def learn_short_names(*packages: ModuleType) -> None:
+    """Imports the public classes of packages: the parser knows the short names of imported classes only."""
+    for package in packages:
+        for name in package.__all__:
+            getattr(package, name)

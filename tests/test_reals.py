@@ -9,7 +9,7 @@ import torch
 from datamodules import Digits
 from lit_gans.metrics import ImageQuality, Protocol, SmallClassifier
 from lit_gans.metrics.reals import reference_of
-from lit_gans.metrics.reference import content_key, kept_features
+from lit_gans.metrics.reference import content_of, kept_features
 from tests.conftest import small_gan, trainer
 
 
@@ -23,7 +23,7 @@ class Counting(SmallClassifier):
         return super().embed(levels)
 
 
-Counting.__module__ = "lit_gans.own"  # features of networks that are not of this project are not kept
+Counting.__module__ = "lit_gans.own"  # those of other projects are not kept
 
 
 @pytest.fixture(autouse=True)
@@ -59,13 +59,28 @@ def test_computed_once_for_equal_images_and_networks():
     assert path in stored()
 
 
-def test_a_change_of_one_pixel_is_another_key():
-    images, network = torch.zeros(3, 1, 8, 8, dtype=torch.uint8), SmallClassifier("digits")
+def test_a_change_of_one_pixel_is_another_content():
+    images = torch.zeros(3, 1, 8, 8, dtype=torch.uint8)
     changed = images.clone()
     changed[2, 0, 7, 7] = 1
-    keys = {content_key(images, network), content_key(changed, network), content_key(images.view(3, 1, 4, 16), network)}
-    network.resize = "other"
-    assert len(keys | {content_key(images, network)}) == 4
+    assert len({content_of(images), content_of(changed), content_of(images.view(3, 1, 4, 16))}) == 3
+
+
+def test_networks_that_differ_have_their_own():
+    made = []
+    for change in ({}, {"name": "other"}, {"resize": "other"}, {"sha256": "other"}, {}):
+        network = SmallClassifier("digits")
+        vars(network).update(change)
+        kept_features(network, "content", lambda change=change: made.append(change) or torch.ones(2, 2))
+    assert made == [{}, {"name": "other"}, {"resize": "other"}, {"sha256": "other"}]
+
+
+def test_those_of_own_networks_are_not_kept():
+    class Own(SmallClassifier):
+        pass
+
+    for number in range(2):
+        assert kept_features(Own("digits"), "content", lambda n=number: torch.full((1, 1), float(n))) == number
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b[:-9] + b"?" + b[-8:]])
@@ -90,25 +105,26 @@ def test_a_place_that_cannot_be_written_costs_time_only():
 
 def test_jobs_at_the_same_time_see_whole_files_or_none():
     expected, met = torch.randn(200, 300), threading.Barrier(4)
-    found = []
+    found, network = [], SmallClassifier("digits")
 
     def embed():
         met.wait()  # all four find no file
         return expected.clone()
 
-    jobs = [threading.Thread(target=lambda: found.append(kept_features("key", embed))) for _ in range(4)]
+    jobs = [threading.Thread(target=lambda: found.append(kept_features(network, "same", embed))) for _ in range(4)]
     for job in jobs:
         job.start()
     for job in jobs:
         job.join()
     assert all(torch.equal(one, expected) for one in found)
-    assert torch.equal(kept_features("key", lambda: pytest.fail("computed again")), expected)
-    assert [path.name for path in stored()] == ["key.safetensors"]
+    assert torch.equal(kept_features(network, "same", lambda: pytest.fail("computed again")), expected)
+    assert [path.suffix for path in stored()] == [".safetensors"]
 
 
 def test_all_processes_compute_or_none():
-    kept_features("key", lambda: torch.ones(2, 2))
-    assert kept_features("key", lambda: torch.zeros(2, 2), everyone=lambda yes: False).sum() == 0
+    network = SmallClassifier("digits")
+    kept_features(network, "same", lambda: torch.ones(2, 2))
+    assert kept_features(network, "same", lambda: torch.zeros(2, 2), everyone=lambda yes: False).sum() == 0
 
 
 def test_the_second_run_does_not_embed_the_reals():

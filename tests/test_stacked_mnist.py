@@ -138,7 +138,10 @@ def test_it_measures_stacked_digits_unasked(root):
     (row,) = trainer(limit_val_batches=1.0, callbacks=[quality]).validate(Copies(), data, verbose=False)
     scores = {f"val/{score}{name}" for score in ("fid", "is", "label_accuracy") for name in ("", "_stacked_mnist")}
     assert row.keys() == scores
-    assert (quality.descriptions["fid"]["features"], quality.descriptions["fid"]["sha256"]) == ("stacked_mnist", SHIPPED["mnist"])
+    assert (quality.descriptions["fid"]["features"], quality.descriptions["fid"]["sha256"]) == (
+        "stacked_mnist",
+        SHIPPED["mnist"],
+    )
     digits, labels = MNIST(root=root).split("test")
     right = SmallClassifier("mnist")(digits / 127.5 - 1)[1].argmax(1) == labels
     three = right[places_of_digits("test", root)].all(1).double().mean().item()

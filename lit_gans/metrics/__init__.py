@@ -3,6 +3,7 @@
 from importlib import import_module
 
 _HOME = {
+    "ClassFID": "classes",
     "CleanProtocol": "protocol",
     "DataCopying": "memorisation",
     "FID": "fid",

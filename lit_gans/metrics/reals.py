@@ -7,9 +7,10 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from datamodules.plain_images import PlainImages
 from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.metrics.protocol import Protocol
-from lit_gans.metrics.reference import Reference, content_key, kept_features
+from lit_gans.metrics.reference import BLOCK, Reference, content_of, kept_features
 from lit_gans.metrics.score import Collected, embedded, home
 
 Bar = Callable[[Iterable, str], Iterable]
@@ -53,9 +54,7 @@ def reference_of(
                     collected.update(embedded(network, part, None, start + place))
             return collected.compute()
 
-        if not type(network).__module__.startswith("lit_gans."):  # the code of others changes as they like
-            return embed()
-        return kept_features(content_key(images, network), embed, everyone)
+        return kept_features(network, content_of(images), embed, everyone)
 
     other = "test" if protocol.reference == "train" else "train"
     return Reference(
@@ -65,3 +64,25 @@ def reference_of(
         held_out=lambda: features(other),
         num_classes=data.num_classes,
     )
+
+
+def file_features(
+    files: PlainImages, count: int | None, network: FeatureNetwork, device: torch.device, bar: Bar
+) -> Tensor:
+    """Features (N, F) of the first `count` image files, or of all; kept like those of a DataModule.
+
+    Args:
+        files: The images.
+        count: How many of them.
+        network: On `device`.
+        device: Where they are embedded.
+        bar: Shows progress.
+    """
+    wanted, collected = min(count or len(files), len(files)), Collected("features").to(home(device))
+
+    def embed() -> Tensor:
+        for number, images in enumerate(bar(files.batches(wanted, BLOCK), "real images")):
+            collected.update(embedded(network, images.to(device), None, number * BLOCK))
+        return collected.compute()
+
+    return kept_features(network, f"{files.key} {wanted}", embed)

@@ -122,22 +122,31 @@ def nearest(features: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 
-def content_key(images: Tensor, network: FeatureNetwork) -> str:
-    """A name for the features of images, uint8 (N, C, H, W): of their bytes, and of all that makes features of them."""
-    digest = sha256(json.dumps([FORMAT, network.name, network.sha256, network.resize, list(images.shape)]).encode())
+def content_of(images: Tensor) -> str:
+    """A hash of images, uint8 (N, C, H, W)."""
+    digest = sha256(repr(images.shape).encode())
     for part in images.split(BLOCK):
         digest.update(part.numpy())
-    return digest.hexdigest()[:32]
+    return digest.hexdigest()
 
 
-def kept_features(key: str, embed: Callable[[], Tensor], everyone: Callable[[bool], bool] = bool) -> Tensor:
+def kept_features(
+    network: FeatureNetwork, content: str, embed: Callable[[], Tensor], everyone: Callable[[bool], bool] = bool
+) -> Tensor:
     """Features (N, F) that were computed earlier, by whichever run, or else are computed now and kept.
 
+    Those of networks that are not of this project are not kept, since their code may change.
+
     Args:
-        key: Names them; see `content_key`.
+        network: What computes them.
+        content: Changes when the images do.
         embed: Computes them.
         everyone: Whether all processes say yes, so that all compute or none.
     """
+    if not type(network).__module__.startswith("lit_gans."):
+        return embed().cpu()
+    made_of = [FORMAT, network.name, network.sha256, network.resize, content]
+    key = sha256(json.dumps(made_of).encode()).hexdigest()[:32]
     path = cache_dir() / "features" / "real" / f"{key}.safetensors"
     features = read_features(path)
     if not everyone(features is not None):

@@ -25,7 +25,7 @@ from lit_gans.explain import OneLineErrors
 from lit_gans.loading import find_checkpoint, read_checkpoint
 from lit_gans.loggers import CSVRows, TensorBoardRun, WandbRun
 from lit_gans.metrics import ImageQuality
-from lit_gans.parsing import mend_parser
+from lit_gans.parsing import learn_short_names, mend_parser
 from lit_gans.run import alone, check_same_run, inventory, read_config, run_name, short_name, start_over, write_config
 
 NOISE = ("litlogger", "Skipping setting a default", "`weights_only` was not set")
@@ -63,9 +63,7 @@ class GANCLI(LightningCLI):
     """Trains and evaluates; see `lit-gans fit --help`."""
 
     def __init__(self, args: list[str]) -> None:
-        for package in (lit_gans, lit_gans.metrics, datamodules):  # the parser knows short names of imported classes
-            for name in package.__all__:
-                getattr(package, name)
+        learn_short_names(lit_gans, lit_gans.metrics, datamodules)
         with ExitStack() as self.held:
             self.run_command(args)
 

@@ -1,0 +1,73 @@
+"""The images of a folder or zip archive as they are, for comparing two of them."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from datamodules.sources import Folder, Zip
+from lit_gans.errors import UserError
+
+
+class PlainImages:
+    """Image files of one size, neither cropped nor resized, in the order of their names, in colour.
+
+    Args:
+        path: A folder or a zip archive of jpg, png, webp or bmp files; sub-folders are searched.
+        threads: Files decoded at once.
+
+    Raises:
+        UserError: there is no such folder, or it holds no images; when read: a file that cannot be decoded, or of
+            another size than the first.
+    """
+
+    def __init__(self, path: Path, threads: int = 4) -> None:
+        if not path.exists():
+            raise UserError(f"no folder or zip archive of images at {path}")
+        self.source, self.threads = Folder(path) if path.is_dir() else Zip(path), threads
+        self.names = self.source.names
+        if not self.names:
+            raise UserError(f"there are no images (jpg, png, webp, bmp) in {path}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def key(self) -> str:
+        """Changes when a file does."""
+        made_of = [(name, self.source.fingerprint(name)) for name in self.names]
+        return sha256(repr(made_of).encode()).hexdigest()[:32]
+
+    def batches(self, count: int, batch_size: int) -> Iterator[Tensor]:
+        """The first `count` images, (N, 3, H, W), float in [-1, 1]."""
+        for start in range(0, min(count, len(self)), batch_size):
+            yield self.pick(range(start, min(start + batch_size, count, len(self))))
+
+    def pick(self, numbers: Iterator[int]) -> Tensor:
+        """The images of these numbers, (N, 3, H, W), float in [-1, 1]."""
+        names = [self.names[number] for number in numbers]
+        with self.source.reader() as read, ThreadPoolExecutor(self.threads) as pool:
+            pixels = list(pool.map(lambda name: self.decode(name, read(name)), names))
+            first = pixels[0] if names[0] == self.names[0] else self.decode(self.names[0], read(self.names[0]))
+        for name, image in zip(names, pixels, strict=True):
+            if image.shape != first.shape:
+                sizes = (f"{shape[1]}x{shape[0]}" for shape in (image.shape, first.shape))
+                raise UserError(
+                    f"{self.source.path / name} has {next(sizes)} pixels, {self.names[0]} has {next(sizes)}: "
+                    "bring all images to one size"
+                )
+        return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2) / 127.5 - 1
+
+    def decode(self, name: str, content: bytes) -> np.ndarray:
+        """Bytes of a file to (H, W, 3), uint8."""
+        try:
+            with Image.open(BytesIO(content)) as file:
+                return np.asarray(file.convert("RGB"))
+        except Exception as error:  # PIL meets damage with many types
+            raise UserError(f"cannot decode {self.source.path / name} ({error}): mend or remove it") from error

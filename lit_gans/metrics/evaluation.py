@@ -1,0 +1,107 @@
+"""Measuring images outside of a training: of a model, or of files."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from datamodules.base import ImageData
+from datamodules.plain_images import PlainImages
+from lit_gans.metrics.features import FeatureNetwork
+from lit_gans.metrics.measurement import Measurement, ScoreFactory
+from lit_gans.metrics.memorisation import closest_pairs
+from lit_gans.metrics.protocol import Description, Protocol
+from lit_gans.metrics.reals import file_features, reference_of
+from lit_gans.metrics.reference import Reference
+from lit_gans.metrics.score import Collected, embedded, home
+from lit_gans.metrics.sources import Generated, Real
+
+
+@dataclass
+class Evaluated:
+    """What came out for one set of fakes.
+
+    Attributes:
+        values: By name, such as `fid_mnist`.
+        descriptions: How each was made.
+        pairs: Fakes and the real images nearest to them, (K, C, H, W) in [-1, 1] each, closest first.
+        by_class: Eight fakes of each of up to 16 classes, where classes were asked for.
+    """
+
+    values: dict[str, float] = field(default_factory=dict)
+    descriptions: dict[str, Description] = field(default_factory=dict)
+    pairs: tuple[Tensor, Tensor] | None = None
+    by_class: Tensor | None = None
+
+
+def evaluate_images(
+    fakes: Generated | PlainImages,
+    reals: ImageData | PlainImages,
+    protocols: Sequence[Protocol],
+    scores: Sequence[ScoreFactory],
+    *,
+    device: torch.device,
+    batch_size: int = 256,
+    neighbours: int = 16,
+) -> Evaluated:
+    """All scores of one set of fakes under some protocols; each image passes each network once.
+
+    Args:
+        fakes: The images to be measured.
+        reals: The images to compare with.
+        protocols: Each with its network.
+        scores: Besides FID and IS.
+        device: Where images are embedded.
+        batch_size: Images at a time.
+        neighbours: Number of pairs to find.
+
+    Raises:
+        UserError: there are too few images, or files that cannot be read.
+    """
+    networks: dict[tuple[str, ...], tuple[FeatureNetwork, list[Measurement]]] = {}
+    model = fakes.model if isinstance(fakes, Generated) else None
+    classes = fakes.classes if isinstance(fakes, Generated) else 0
+    for protocol in protocols:
+        network = protocol.features.to(device)
+        same = network.name, network.sha256, network.resize
+        network, measurements = networks.setdefault(same, (network, []))  # equal ones embed once
+        if isinstance(reals, PlainImages):
+            reference = Reference(file_features(reals, protocol.n_real, network, device, bar), device=home(device))
+        else:
+            reference = reference_of(reals, protocol, network, device, batch_size=batch_size, bar=bar)
+        knows = classes > 0 and (network.name, network.num_classes) == (reals.name, classes)
+        measurements.append(Measurement(network, protocol, reference, scores, knows_labels=knows))
+    result = Evaluated()
+    wanted = min(max(protocol.n_fake for protocol in protocols), len(fakes))
+    first = Collected("features").to(home(device))
+    start = 0
+    with torch.inference_mode():
+        for images in bar(fakes.batches(wanted, batch_size), "fake images", -(-wanted // batch_size)):
+            labels = None if not classes else fakes.labels[start : start + len(images)]
+            for index, (network, measurements) in enumerate(networks.values()):
+                found = embedded(network, images.to(device), labels, start)
+                for measurement in measurements:
+                    measurement.update(found)
+                if index == 0:
+                    first.update(found)
+            start += len(images)
+        everything = [measurement for _, measurements in networks.values() for measurement in measurements]
+        for measurement in bar(everything, "scores"):
+            conditions = {"ema": True, "precision": "32-true"} if model is not None else {}
+            result.values |= measurement.compute(model, **conditions)
+            result.descriptions |= measurement.descriptions
+        order, nearest, _ = closest_pairs(everything[0].reference, first.compute(), neighbours)
+    originals = reals if isinstance(reals, PlainImages) else Real(reals, protocols[0].reference)
+    result.pairs = fakes.pick(order.tolist()).cpu(), originals.pick(nearest.tolist())
+    if classes:
+        shown = torch.arange(min(classes, 16)) * classes // min(classes, 16)
+        numbers = [number for label in shown for number in (fakes.labels == label).nonzero().flatten()[:8].tolist()]
+        result.by_class = fakes.pick(numbers).cpu()
+    return result
+
+
+def bar(items: Iterable, title: str, total: int | None = None) -> Iterable:
+    """Shows progress when it takes longer than two seconds."""
+    return tqdm(items, title, total, delay=2, leave=False, disable=None)

@@ -1,0 +1,192 @@
+import json
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torchvision.utils import save_image
+
+import datamodules
+from datamodules import ImageData
+from datamodules.plain_images import PlainImages
+from lit_gans.base import AdversarialModule
+from lit_gans.callbacks.samples import image_grid
+from lit_gans.errors import UserError
+from lit_gans.files import replacing
+from lit_gans.loading import load
+from lit_gans.metrics import (
+    KID,
+    ClassFID,
+    DataCopying,
+    FIDInfinity,
+    FIDInterval,
+    MiFID,
+    ModeCoverage,
+    Neighbours,
+    PathLength,
+)
+from lit_gans.metrics.evaluation import Evaluated, Generated, evaluate_images
+from lit_gans.metrics.features import FeatureNetwork, default_features
+from lit_gans.metrics.measurement import ScoreFactory
+from lit_gans.metrics.protocol import Protocol, Split, short_hash
+from lit_gans.run import read_config
+
+
+def evaluate(
+    images: Path,
+    reals: Path | None = None,
+    *,
+    output: Path | None = None,
+    data_root: str | None = None,
+    features: list[FeatureNetwork] | None = None,
+    n_real: int | None = 10_000,
+    n_fake: int = 10_000,
+    reference: Split = "train",
+    protocols: list[Protocol] = (),
+    scores: list[ScoreFactory] | None = None,
+    seed: int = 0,
+    batch_size: int = 256,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> None:
+    """Measures a model's images, or image files, against real ones; says of each number how it was made.
+
+    Args:
+        images: A run directory (all its checkpoints), a checkpoint in one, or a folder or zip of images.
+        reals: A folder or zip of real images; by default the data of the run.
+        output: Folder for evaluation.json and the pictures; by default `evaluation` in the run directory.
+        data_root: Where the data of the run are now.
+        features: Feature networks; by default the one shipped for the data, else Inception.
+        n_real: Number of reals, the first ones; null for all.
+        n_fake: Number of fakes.
+        reference: Split of the reals.
+        protocols: Further ones, such as Lucic2018, measured on the same fakes.
+        scores: Besides FID and IS; by default all that can be computed.
+        seed: Of the latents. Those of the validations during training are others, so the best checkpoint is measured
+            on images that it was not chosen by.
+        batch_size: Images embedded at a time.
+        device: auto takes a GPU if there is one.
+    """
+    target = torch.device(("cpu", "cuda")[torch.cuda.is_available()] if device == "auto" else device)
+    run = next((path for path in (images, images.parent.parent) if (path / "config.yaml").is_file()), None)
+    checkpoints = checkpoints_of(images)
+    if reals is None and not (checkpoints and run):
+        raise UserError(f"{images} is no run, nor a checkpoint in one: give a folder or zip of real images after it")
+    if output is None and run is None:
+        raise UserError("name a folder for the results with --output")
+    against = PlainImages(reals) if reals else data_of(run, data_root)
+    networks = default_features(getattr(against, "name", "")) if features is None else features
+    counts = {"n_real": n_real, "n_fake": n_fake, "reference": reference}
+    wanted = [*(Protocol(features=network, **counts) for network in networks), *protocols]
+    if not wanted:
+        raise UserError("--features=[] measures nothing: name a feature network, or leave the option out")
+    most = max(protocol.n_fake for protocol in wanted)
+    results = {}
+    for path in checkpoints or [images]:
+        fakes = drawn_from(load(path).to(target), against, reference, most, seed) if checkpoints else PlainImages(path)
+        results[path.stem] = evaluate_images(
+            fakes,
+            against,
+            wanted,
+            all_scores(fakes, against) if scores is None else scores,
+            device=target,
+            batch_size=batch_size,
+        )
+    write(results, output or run / "evaluation")
+    print(table({name: result.values for name, result in results.items()}))
+    print(f"evaluation.json and pictures: {output or run / 'evaluation'}")
+
+
+def checkpoints_of(path: Path) -> list[Path]:
+    """The checkpoint itself, or all of a run directory; none if it is neither."""
+    if path.suffix == ".ckpt":
+        return [path]
+    found = sorted(path.glob("checkpoints/*.ckpt"))
+    if not found and (path / "config.yaml").is_file():
+        raise UserError(f"{path} has no checkpoints yet")
+    return found
+
+
+def data_of(run: Path, root: str | None) -> ImageData:
+    """The DataModule that a run was trained on."""
+    config = read_config(run)["data"]
+    package, _, name = config["class_path"].rpartition(".")
+    if package.split(".")[0] != "datamodules" or name not in datamodules.__all__:
+        raise UserError(f"the run's data are of {config['class_path']}: give a folder or zip of real images instead")
+    arguments = {**(config.get("init_args") or {}), **({"root": root} if root else {})}
+    data = getattr(datamodules, name)(**arguments)
+    data.setup()
+    return data
+
+
+def drawn_from(
+    model: AdversarialModule, reals: ImageData | PlainImages, split: Split, count: int, seed: int
+) -> Generated:
+    """A model's images; fake i is asked to be what real i is, where there are labels."""
+    labels = None
+    if model.num_classes and isinstance(reals, ImageData):
+        of_reals = reals.split(split)[1]
+        labels = of_reals[torch.arange(count) % len(of_reals)]
+    return Generated(model, count, labels, seed)
+
+
+def all_scores(fakes: Generated | PlainImages, reals: ImageData | PlainImages) -> list[ScoreFactory]:
+    """Those that these images allow; KID's subsets are smaller where there are few."""
+    smallest = min(len(fakes), len(reals) if isinstance(reals, PlainImages) else len(reals.split("train")[0]))
+    scores = [partial(KID, subset_size=min(1000, smallest)), Neighbours, MiFID, FIDInterval, FIDInfinity]
+    if isinstance(reals, ImageData):
+        scores += [DataCopying, *[ModeCoverage] * (reals.num_classes > 0)]
+    if isinstance(fakes, Generated):
+        scores += [PathLength, *[ClassFID] * (fakes.labels is not None)]
+    return scores
+
+
+def write(results: dict[str, Evaluated], folder: Path) -> None:
+    """evaluation.json and the pictures."""
+    hashed = {short_hash(made): made for result in results.values() for made in result.descriptions.values()}
+    values = {
+        name: {
+            metric: {"value": value, "protocol": short_hash(result.descriptions[metric])}
+            for metric, value in result.values.items()
+        }
+        for name, result in results.items()
+    }
+    with replacing(folder / "evaluation.json") as temporary:
+        temporary.write_text(json.dumps({"values": values, "protocols": hashed}, indent=1))
+    for name, result in results.items():
+        pairs = torch.stack(result.pairs, dim=1).flatten(0, 1)
+        for title, images in {"nearest": pairs, "classes": result.by_class}.items():
+            if images is not None:
+                with replacing(folder / f"{title}-{name}.png") as temporary:
+                    save_image(image_grid(images, 8), temporary, format="png")
+    draw_plane({name: result.values for name, result in results.items()}, folder / "precision-recall.png")
+
+
+def draw_plane(results: dict[str, dict[str, float]], path: Path) -> None:
+    """How real the fakes look, over how much of the reals they make; a point for each set and network."""
+    from matplotlib.figure import Figure  # half a second
+
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
+    for place, (across, up) in enumerate((("recall", "precision"), ("coverage", "density")), start=1):
+        axes = figure.add_subplot(1, 2, place)
+        for name, values in results.items():
+            for suffix in [key.removeprefix(across) for key in values if key.startswith(f"{across}_")]:
+                axes.plot(values[across + suffix], values[up + suffix], "o", label=f"{name} ({suffix[1:]})")
+        axes.set(xlabel=across, ylabel=up, xlim=(-0.03, 1.03))
+        axes.set_ylim(-0.03, max(1.03, axes.get_ylim()[1]))
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend(fontsize="small")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
+
+
+def table(results: dict[str, dict[str, float]]) -> str:
+    """A line for each value, a column for each set of fakes."""
+    names = list(dict.fromkeys(name for values in results.values() for name in values))
+    rows = [["", *results]]
+    rows += [
+        [name, *(f"{values[name]:.5g}" if name in values else "" for values in results.values())] for name in names
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (zip(row, widths, strict=True) for row in rows)
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in line).rstrip() for line in lines)
