@@ -3,7 +3,9 @@
 import os
 import re
 import sys
+from collections.abc import Callable
 from importlib import import_module
+from inspect import signature
 from signal import SIGTERM
 
 from lit_gans.errors import UserError
@@ -45,19 +47,29 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     """Imports what the verb needs, and nothing before; classes in files of the current folder can be named."""
     sys.path.append(os.getcwd())
     if verb in ("sample", "evaluate"):
-        from jsonargparse import auto_cli
-
-        from lit_gans import metrics
-        from lit_gans.explain import Parser
-        from lit_gans.parsing import learn_short_names
-
-        learn_short_names(metrics)
-        function = getattr(import_module(f"lit_gans.verbs.{verb}"), verb)
-        auto_cli(function, args=arguments[1:], prog=f"lit-gans {verb}", parser_class=Parser)
+        run_function(getattr(import_module(f"lit_gans.verbs.{verb}"), verb), arguments[1:])
     else:
         from lit_gans.verbs.fit import GANCLI
 
         GANCLI(arguments)
+
+
+def run_function(function: Callable[..., None], arguments: list[str]) -> None:
+    """Calls a verb that is a function: what stands before its `*` is given by place, and may be left out if it can."""
+    from lit_gans import metrics
+    from lit_gans.explain import Parser
+    from lit_gans.parsing import learn_short_names
+
+    learn_short_names(metrics)
+    title, _, described = function.__doc__.partition("Args:")
+    parser = Parser(prog=f"lit-gans {function.__name__}", description=title.strip(), allow_abbrev=False)
+    by_place = [one for one in signature(function).parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
+    optional = {one.name: one for one in by_place if one.default is not one.empty}
+    parser.add_function_arguments(function, as_positional=True, skip=set(optional))
+    for name, one in optional.items():
+        told = re.search(rf"\b{name}: (.*)", described)[1]
+        parser.add_argument(name, nargs="?", type=one.annotation, default=one.default, help=told)
+    function(**parser.instantiate(parser.parse_args(arguments)))
 
 
 def line_for_user(error: BaseException | None) -> str | None:

@@ -51,7 +51,7 @@ def evaluate_images(
     Args:
         fakes: The images to be measured.
         reals: The images to compare with.
-        protocols: Each with its network.
+        protocols: Those without a network have that of the first.
         scores: Besides FID and IS.
         device: Where images are embedded.
         batch_size: Images at a time.
@@ -64,7 +64,7 @@ def evaluate_images(
     model = fakes.model if isinstance(fakes, Generated) else None
     classes = fakes.classes if isinstance(fakes, Generated) else 0
     for protocol in protocols:
-        network = protocol.features.to(device)
+        network = (protocol.features or protocols[0].features).to(device)
         same = network.name, network.sha256, network.resize
         network, measurements = networks.setdefault(same, (network, []))  # equal ones embed once
         if isinstance(reals, PlainImages):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torchvision.transforms.v2.functional import resize
 from torchvision.utils import save_image
 
 import datamodules
@@ -87,7 +88,7 @@ def evaluate(
             fakes,
             against,
             wanted,
-            all_scores(fakes, against) if scores is None else scores,
+            all_scores(fakes, against, wanted) if scores is None else scores,
             device=target,
             batch_size=batch_size,
         )
@@ -129,10 +130,15 @@ def drawn_from(
     return Generated(model, count, labels, seed)
 
 
-def all_scores(fakes: Generated | PlainImages, reals: ImageData | PlainImages) -> list[ScoreFactory]:
+def all_scores(
+    fakes: Generated | PlainImages, reals: ImageData | PlainImages, protocols: list[Protocol]
+) -> list[ScoreFactory]:
     """Those that these images allow; KID's subsets are smaller where there are few."""
-    smallest = min(len(fakes), len(reals) if isinstance(reals, PlainImages) else len(reals.split("train")[0]))
-    scores = [partial(KID, subset_size=min(1000, smallest)), Neighbours, MiFID, FIDInterval, FIDInfinity]
+    sizes = {len(fakes), *(protocol.n_fake for protocol in protocols)}
+    for protocol in protocols:
+        there = len(reals if isinstance(reals, PlainImages) else reals.split(protocol.reference)[0])
+        sizes.add(min(there, protocol.n_real or there))
+    scores = [partial(KID, subset_size=min(1000, *sizes)), Neighbours, MiFID, FIDInterval, FIDInfinity]
     if isinstance(reals, ImageData):
         scores += [DataCopying, *[ModeCoverage] * (reals.num_classes > 0)]
     if isinstance(fakes, Generated):
@@ -153,7 +159,8 @@ def write(results: dict[str, Evaluated], folder: Path) -> None:
     with replacing(folder / "evaluation.json") as temporary:
         temporary.write_text(json.dumps({"values": values, "protocols": hashed}, indent=1))
     for name, result in results.items():
-        pairs = torch.stack(result.pairs, dim=1).flatten(0, 1)
+        fake, real = (images.expand(-1, 3, -1, -1) for images in result.pairs)
+        pairs = torch.stack([fake, resize(real, list(fake.shape[2:]))], dim=1).flatten(0, 1)
         for title, images in {"nearest": pairs, "classes": result.by_class}.items():
             if images is not None:
                 with replacing(folder / f"{title}-{name}.png") as temporary:

@@ -1,0 +1,211 @@
+"""`lit-gans evaluate`: of runs, checkpoints and folders, against the reference tool and the training's own numbers."""
+
+import json
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+import torch_fidelity
+import torch_fidelity.feature_extractor_inceptionv3 as fidelity_inception
+from PIL import Image
+from torchvision.utils import save_image
+
+from datamodules import Digits
+from datamodules.plain_images import PlainImages
+from lit_gans import load
+from lit_gans.cli import main
+from lit_gans.errors import UserError
+from lit_gans.metrics import SmallClassifier
+from lit_gans.metrics.evaluation import Generated
+from lit_gans.metrics.protocol import short_hash
+from lit_gans.randomness import keyed_generator
+from tests.commands import QUIET, SMALL, fails, run_dirs
+
+FEW = ["--n_real=60", "--n_fake=70", "--device=cpu"]
+
+
+def evaluation(folder):
+    """Values by name of each set, and the protocols."""
+    found = json.loads(Path(folder, "evaluation.json").read_text())
+    return {name: {key: one["value"] for key, one in values.items()} for name, values in found["values"].items()}, found
+
+
+def write_digits(folder, first, count, size=8):
+    images = Digits(image_size=size).split("train")[0][first : first + count]
+    Path(folder).mkdir()
+    for number, image in enumerate(images):
+        save_image(image / 255, f"{folder}/{number:03}.png")
+    return images
+
+
+def test_a_run_with_all_its_checkpoints(capsys):
+    main([*SMALL, *QUIET, "--model.conditional=true"])
+    (run,) = run_dirs()
+    main(["evaluate", str(run), *FEW])
+    printed = capsys.readouterr().out
+    values, stored = evaluation(run / "evaluation")
+    assert values.keys() == {"best", "last"}
+    wanted = "fid is kid precision recall density coverage mifid fid_low fid_high fid_infinity copying_z copying_p "
+    wanted += "modes modes_kl ppl label_accuracy fid_class0"
+    assert {f"{name}_digits" for name in wanted.split()} <= values["best"].keys()
+    for name, value in values["last"].items():
+        assert f"\n{name} " in printed
+        protocol = stored["protocols"][stored["values"]["last"][name]["protocol"]]
+        assert short_hash(protocol) == stored["values"]["last"][name]["protocol"]
+        assert (protocol["features"], protocol["n_real"], protocol["n_fake"]) == ("digits", 60, 70)
+        assert value == value
+    assert stored["protocols"][stored["values"]["last"]["kid_digits"]["protocol"]]["subset_size"] == 60
+    pictures = {"nearest-best", "classes-best", "nearest-last", "classes-last", "precision-recall"}
+    assert {path.stem for path in (run / "evaluation").glob("*.png")} == pictures
+    assert all(Image.open(path).size > (100, 100) for path in (run / "evaluation").glob("*.png"))
+    before = Path(run, "evaluation", "evaluation.json").read_text()
+    main(["evaluate", str(run / "checkpoints" / "last.ckpt"), *FEW, "--output=again"])
+    assert evaluation("again")[0] == {"last": values["last"]}
+    main(["evaluate", str(run), *FEW, "--seed=1", "--output=other", "--scores=[]"])
+    assert evaluation("other")[0]["last"].keys() < values["last"].keys()
+    assert evaluation("other")[0]["last"]["fid_digits"] != values["last"]["fid_digits"]
+    assert Path(run, "evaluation", "evaluation.json").read_text() == before
+
+
+def test_further_protocols_are_measured_on_the_same_fakes():
+    main([*SMALL, *QUIET])
+    (run,) = run_dirs()
+    further = ["--protocols+=Protocol", "--protocols.name=few", "--protocols.n_fake=40", "--protocols.reference=test"]
+    main(["evaluate", str(run), *FEW, "--scores=[]", *further, "--output=both"])
+    values, stored = evaluation("both")
+    assert values["last"].keys() == {"fid_digits", "is_digits", "fid_digits_few", "is_digits_few"}
+    protocol = stored["protocols"][stored["values"]["last"]["fid_digits_few"]["protocol"]]
+    assert (protocol["reference"], protocol["n_real"], protocol["n_fake"]) == ("test", 297, 40)
+    main(["evaluate", str(run), "--n_real=300", "--n_fake=40", "--reference=test", "--scores=[]", "--output=alone"])
+    assert evaluation("alone")[0]["last"]["fid_digits"] == values["last"]["fid_digits_few"]
+
+
+def test_generated_images_are_numbered():
+    main([*SMALL, *QUIET])
+    model = load(run_dirs()[0])
+    images = torch.cat(list(Generated(model, 600, None, 0).batches(600, 100)))
+    assert images.shape == (600, 1, 8, 8)
+    assert torch.equal(Generated(model, 600, None, 0).pick([599, 0, 256]), images[[599, 0, 256]])
+    assert torch.equal(torch.cat(list(Generated(model, 600, None, 0).batches(300, 256))), images[:300])
+    assert not torch.equal(Generated(model, 600, None, 1).pick([0]), images[:1])
+
+
+def test_two_folders_or_archives():
+    real, fake = write_digits("real", 0, 80), write_digits("fake", 200, 90)
+    classifier = ["--features+=SmallClassifier", "--features.name=digits"]
+    main(["evaluate", "fake", "real", *classifier, "--output=folders"])
+    values, _ = evaluation("folders")
+    network = SmallClassifier("digits")
+    features = [network(images / 127.5 - 1)[0] for images in (fake, real)]
+    distance = (features[0].double().mean(0) - features[1].double().mean(0)).square().sum().item()
+    assert values["fake"]["fid_digits"] > distance > 0
+    assert {"precision_digits", "kid_digits", "mifid_digits"} < values["fake"].keys()
+    assert not {"ppl_digits", "copying_p_digits", "modes_digits"} & values["fake"].keys()
+    with zipfile.ZipFile("fakes.zip", "w") as archive:
+        for path in Path("fake").iterdir():
+            archive.write(path)
+    main(["evaluate", "fakes.zip", "real", *classifier, "--output=archive"])
+    assert evaluation("archive")[0]["fakes"] == values["fake"]
+    main(["evaluate", "real", "real", *classifier, "--output=same"])
+    same = evaluation("same")[0]["real"]
+    assert same["fid_digits"] == pytest.approx(0, abs=1e-6)
+    assert same["precision_digits"] == same["recall_digits"] == 1
+
+
+def test_a_checkpoint_against_a_folder():
+    main([*SMALL, *QUIET])
+    write_digits("real", 0, 60)
+    alone = shutil.copy(run_dirs()[0] / "checkpoints" / "last.ckpt", "model.ckpt")
+    options = ["--features+=SmallClassifier", "--features.name=digits", *FEW, "--scores=[]"]
+    main(["evaluate", str(alone), "real", *options, "--output=out"])
+    main(["evaluate", str(run_dirs()[0]), *FEW, "--scores=[]", "--output=own"])
+    found, own = evaluation("out")[0]["model"], evaluation("own")[0]["last"]
+    assert found["fid_digits"] == pytest.approx(own["fid_digits"], rel=1e-3)  # the same 60 images, once as files
+
+
+@pytest.mark.slow
+def test_folders_give_the_numbers_of_torch_fidelity(monkeypatch):
+    """With the same randomly drawn Inception, whose features are not of full rank."""
+    extractor = fidelity_inception.FeatureExtractorInceptionV3
+    with monkeypatch.context() as patch:
+        patch.setattr(fidelity_inception, "load_state_dict_from_url", lambda *arguments, **options: {})
+        patch.setattr(extractor, "load_state_dict", lambda self, state: None)
+        torch.manual_seed(0)
+        torch.save(extractor("inception-v3-compat", ["2048"]).state_dict(), "weights.pth")
+    write_digits("real", 0, 24, 32)
+    write_digits("fake", 200, 20, 32)
+    options = {"kid_subset_size": 12, "kid_subsets": 10, "prc_neighborhood": 3, "isc_splits": 10}
+    expected = torch_fidelity.calculate_metrics(
+        input1="fake",
+        input2="real",
+        feature_extractor="inception-v3-compat",
+        feature_extractor_weights_path="weights.pth",
+        **dict.fromkeys(("fid", "isc", "kid", "prc"), True),
+        **dict.fromkeys(("cuda", "cache", "verbose"), False),
+        **options,
+    )
+    scores = ["--scores+=KID", "--scores.subset_size=12", "--scores.subsets=10", "--scores+=Neighbours"]
+    inception = ["--features+=Inception", "--features.weights=weights.pth"]
+    main(["evaluate", "fake", "real", *inception, *scores, "--output=out"])
+    found = evaluation("out")[0]["fake"]
+    assert found["fid_inception"] == pytest.approx(expected["frechet_inception_distance"], rel=1e-4)
+    assert found["is_inception"] == pytest.approx(expected["inception_score_mean"], rel=1e-6)
+    assert found["kid_inception"] == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-4)
+    assert found["precision_inception"] == pytest.approx(expected["precision"])
+    assert found["recall_inception"] == pytest.approx(expected["recall"])
+
+
+def test_plain_images_are_the_pixels_of_the_files():
+    levels = torch.randint(0, 256, (5, 3, 6, 9), generator=keyed_generator("levels"))
+    Path("photos/sub").mkdir(parents=True)
+    for number, image in enumerate(levels):
+        save_image(image / 255, f"photos/{'sub/' * (number == 4)}{number}.png")
+    images = PlainImages(Path("photos"))
+    found = torch.cat(list(images.batches(10, 2)))
+    assert torch.equal(((found + 1) * 127.5).round().long(), levels)
+    assert torch.equal(images.pick([3, 0]), found[[3, 0]])
+    assert [len(batch) for batch in images.batches(3, 2)] == [2, 1]
+    key = images.key
+    save_image(levels[1] / 255, "photos/0.png")
+    assert PlainImages(Path("photos")).key != key
+
+
+def test_mistakes_are_said_in_one_line(capsys):
+    write_digits("real", 0, 8)
+    Path("empty").mkdir()
+    broken = shutil.copytree("real", "broken")
+    Path(broken, "003.png").write_bytes(b"no image")
+    unlike = shutil.copytree("real", "unlike")
+    save_image(torch.zeros(1, 9, 8), Path(unlike, "003.png"))
+    classifier = ["--features+=SmallClassifier", "--features.name=digits", "--output=out"]
+
+    def line(*arguments):
+        return fails(["evaluate", *arguments], capsys)
+
+    assert "real is no run, nor a checkpoint in one: give a folder or zip of real images" in line("real")
+    assert "name a folder for the results with --output" in line("real", "real")
+    assert "there are no images (jpg, png, webp, bmp) in empty" in line("real", "empty", *classifier)
+    assert "no folder or zip archive of images at nowhere" in line("nowhere", "real", *classifier)
+    assert "cannot decode broken/003.png" in line("broken", "real", *classifier)
+    assert "unlike/003.png has 8x9 pixels, 000.png has 8x8: bring all images to one size" in line(
+        "unlike", "real", *classifier
+    ).replace(str(Path.cwd()) + "/", "")
+    assert "subsets of 1000 images, and there are 8 real and 8 fake" in line(
+        "real", "real", *classifier, "--scores=[KID]"
+    )
+    assert "there is no class 'KIDD'; did you mean KID?" in line("real", "real", *classifier, "--scores=[KIDD]")
+    assert "--features=[] measures nothing" in line("real", "real", "--features=[]", "--output=out")
+    assert not Path("out").exists()
+    with pytest.raises(UserError, match="cannot read the archive"):
+        PlainImages(Path("broken/003.png"))
+
+
+def test_data_of_others_are_not_built_from_a_file(capsys):
+    main([*SMALL, *QUIET])
+    (run,) = run_dirs()
+    config = Path(run, "config.yaml")
+    config.write_text(re.sub(r"class_path: datamodules\S+", "class_path: os.system", config.read_text()))
+    assert "the run's data are of os.system: give a folder or zip" in fails(["evaluate", str(run)], capsys)
