@@ -63,13 +63,15 @@ def run_function(function: Callable[..., None], arguments: list[str]) -> None:
     learn_short_names(metrics)
     title, _, described = function.__doc__.partition("Args:")
     parser = Parser(prog=f"lit-gans {function.__name__}", description=title.strip(), allow_abbrev=False)
+    parser.add_argument("--config", action="config")
     by_place = [one for one in signature(function).parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
     optional = {one.name: one for one in by_place if one.default is not one.empty}
     parser.add_function_arguments(function, as_positional=True, skip=set(optional))
     for name, one in optional.items():
         told = re.search(rf"\b{name}: (.*)", described)[1]
         parser.add_argument(name, nargs="?", type=one.annotation, default=one.default, help=told)
-    function(**parser.instantiate(parser.parse_args(arguments)))
+    given = parser.instantiate(parser.parse_args(arguments))
+    function(**{name: value for name, value in given.items() if name != "config"})
 
 
 def line_for_user(error: BaseException | None) -> str | None:

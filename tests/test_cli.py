@@ -34,7 +34,16 @@ def test_a_run_from_start_to_samples(capsys):
     said = capsys.readouterr().out
     (run,) = run_dirs()
     assert re.fullmatch(r"gan-digits-s3-[0-9a-f]{8}", run.name)
-    made = {"checkpoints", "config.yaml", "curves.png", "metrics.csv", "samples", "tensorboard", "wandb"}
+    made = {
+        "checkpoints",
+        "config.yaml",
+        "curves.png",
+        "metrics.csv",
+        "protocols.json",
+        "samples",
+        "tensorboard",
+        "wandb",
+    }
     assert {path.name for path in run.iterdir()} == made | {".lock"}
     assert all(name in said for name in (*made, str(run)))
     assert [path.name for path in sorted((run / "samples").iterdir())] == [

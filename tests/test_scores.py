@@ -214,6 +214,21 @@ def test_copies_are_nearer_than_fresh_images():
     assert all(distances[:-1] <= distances[1:])
 
 
+def test_forgetting_a_part_is_no_copying():
+    """Two clusters, one of them denser: fakes of that one alone are nearer to the training images than most are."""
+
+    def images(key, count, dense):
+        generator = keyed_generator(key)
+        spread = torch.where(torch.rand(count, 1, generator=generator) < dense, 0.3, 3.0)
+        return torch.randn(count, 4, generator=generator) * spread + 20 * (spread > 1)
+
+    train, held_out = images("train", 1000, 0.5), images("held out", 600, 0.5)
+    found = value(DataCopying, train, images("fake", 500, 1.0), held_out=lambda: held_out)
+    assert abs(found["copying_z"]) < 3
+    found = value(lambda r: DataCopying(r, cells=1), train, images("fake", 500, 1.0), held_out=lambda: held_out)
+    assert found["copying_z"] < -3  # without cells
+
+
 def test_p_of_the_test_for_copies_is_uniform_without_copies():
     train = torch.randn(200, 4, generator=keyed_generator("train"))
     values = []
