@@ -5,7 +5,8 @@ from hashlib import sha256
 from typing import Literal
 
 from lit_gans.errors import UserError
-from lit_gans.metrics.features import FeatureNetwork, Inception
+from lit_gans.metrics.features import FeatureNetwork
+from lit_gans.metrics.inception import Inception
 
 Split = Literal["train", "test"]
 Description = dict[str, str | int | float | bool]

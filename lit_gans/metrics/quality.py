@@ -11,12 +11,13 @@ import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from lit_gans.errors import UserError, at_least
 from lit_gans.files import replacing
 from lit_gans.metrics.classes import ClassFID
+from lit_gans.metrics.custom import CustomFeatures
 from lit_gans.metrics.features import FeatureNetwork, default_features
 from lit_gans.metrics.measurement import Measurement, ScoreFactory
 from lit_gans.metrics.protocol import Description, Protocol, Split, short_hash
@@ -47,7 +48,8 @@ class ImageQuality(Callback):
     asked to be: 1 / `num_classes` of a model that ignores its labels.
 
     Args:
-        features: Feature networks; by default the one shipped for the dataset, or else Inception; [] for no metrics.
+        features: Feature networks, or own modules (see `CustomFeatures`); by default the one shipped for the dataset,
+            or else Inception; [] for no metrics.
         n_real: Number of reals; all there are if there are fewer.
         n_fake: Number of fakes.
         reference: Split of the reals.
@@ -67,7 +69,7 @@ class ImageQuality(Callback):
     def __init__(
         self,
         *,
-        features: list[FeatureNetwork] | None = None,
+        features: list[FeatureNetwork | nn.Module] | None = None,
         n_real: int = 10_000,
         n_fake: int = 10_000,
         reference: Split = "train",
@@ -95,7 +97,8 @@ class ImageQuality(Callback):
         """
         if self.per_class and not getattr(model, "num_classes", 0):
             raise UserError("metrics.per_class=true: this model takes no labels, so its fakes are of no class")
-        networks = default_features(data.name) if self.features is None else self.features
+        chosen = default_features(data.name) if self.features is None else self.features
+        networks = [net if isinstance(net, FeatureNetwork) else CustomFeatures(net, data.image_shape) for net in chosen]
         if not networks:
             return []
         counts = {"n_real": self.n_real, "n_fake": self.n_fake, "reference": self.reference}
