@@ -1,6 +1,6 @@
 """The images of a folder or zip archive as they are, for comparing two of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from io import BytesIO
@@ -22,10 +22,15 @@ class PlainImages:
         path: A folder or a zip archive of jpg, png, webp or bmp files; sub-folders are searched.
         threads: Files decoded at once.
 
+    Attributes:
+        name: "images": there is no feature network of their own.
+
     Raises:
         UserError: there is no such folder, or it holds no images; when read: a file that cannot be decoded, or of
             another size than the first.
     """
+
+    name = "images"
 
     def __init__(self, path: Path, threads: int = 4) -> None:
         if not path.exists():
@@ -39,6 +44,11 @@ class PlainImages:
         return len(self.names)
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(3, height, width) of the first."""
+        return tuple(self.pick([0]).shape[1:])
+
+    @property
     def key(self) -> str:
         """Changes when a file does."""
         made_of = [(name, self.source.fingerprint(name)) for name in self.names]
@@ -49,7 +59,7 @@ class PlainImages:
         for start in range(0, min(count, len(self)), batch_size):
             yield self.pick(range(start, min(start + batch_size, count, len(self))))
 
-    def pick(self, numbers: Iterator[int]) -> Tensor:
+    def pick(self, numbers: Sequence[int]) -> Tensor:
         """The images of these numbers, (N, 3, H, W), float in [-1, 1]."""
         names = [self.names[number] for number in numbers]
         with self.source.reader() as read, ThreadPoolExecutor(self.threads) as pool:

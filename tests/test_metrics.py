@@ -11,6 +11,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.metric_isc import isc_features_to_metric
 
 from datamodules import ImageData
+from lit_gans import metrics
 from lit_gans.errors import UserError
 from lit_gans.metrics import ImageQuality, SmallClassifier
 from lit_gans.metrics.features import SHIPPED, FeatureNetwork
@@ -259,11 +260,20 @@ def test_command_line_flags():
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(ImageQuality, "metrics")
     choice = '--metrics.features=[{"class_path": "SmallClassifier", "init_args": {"name": "digits"}}]'
+    for name in metrics.__all__:  # as the command line does: an imported class has a short name
+        getattr(metrics, name)
     for arguments in ([choice], ["--metrics.features+=SmallClassifier", "--metrics.features.name=digits"]):
         config = parser.parse_args([*arguments, "--metrics.n_fake=500", "--metrics.reference=test"])
         quality = parser.instantiate_classes(config).metrics
         assert [network.name for network in quality.features] == ["digits"]
         assert (quality.n_fake, quality.reference) == (500, "test")
     assert parser.instantiate_classes(parser.parse_args([])).metrics.features is None
-    inception = parser.parse_args(["--metrics.features=[Inception]"]).metrics.features[0]
-    assert inception.class_path.endswith(".Inception")
+    for name in ("Inception", "CLIP", "DINOv2"):
+        arguments = [f"--metrics.features=[{name}]", "--metrics.features.resize=clean"]
+        (network,) = parser.parse_args(arguments).metrics.features
+        assert network.class_path == f"lit_gans.metrics.{name}"
+        assert network.init_args.resize == "clean"
+    arguments = ["--metrics.features=[Inception,torch.nn.Flatten]", "--metrics.features.end_dim=3"]
+    inception, own = parser.parse_args(arguments).metrics.features
+    assert (inception.class_path, own.class_path) == ("lit_gans.metrics.Inception", "torch.nn.Flatten")
+    assert own.init_args.end_dim == 3

@@ -11,6 +11,7 @@ from datamodules import Digits
 from lit_gans.errors import UserError
 from lit_gans.metrics import Inception, SmallClassifier, features
 from lit_gans.metrics.features import SHIPPED, default_features
+from lit_gans.metrics.resize import RESIZES
 from lit_gans.randomness import keyed_generator
 
 
@@ -127,11 +128,19 @@ def test_inception_is_torch_fidelitys(tmp_path, monkeypatch):
         patch.setattr(fidelity_inception, "load_state_dict_from_url", lambda *arguments, **options: {})
         patch.setattr(extractor, "load_state_dict", lambda self, state: None)
         published = extractor("inception-v3-compat", ["2048", "logits_unbiased"])
-    torch.save(published.state_dict(), tmp_path / "weights.pth")
+    path = str(tmp_path / "weights.pth")
+    torch.save(published.state_dict(), path)
     state = torch.get_rng_state()
-    network = Inception(str(tmp_path / "weights.pth"))
+    network = Inception(path)
     assert torch.equal(torch.get_rng_state(), state)
     for channels in (1, 3):
         levels = torch.randint(0, 256, (2, channels, 32, 40), generator=keyed_generator("levels")).to(torch.uint8)
         assert all(map(torch.equal, network(levels / 127.5 - 1), published(levels.expand(-1, 3, -1, -1))))
     assert len(network.sha256) == 64
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    clean = Inception(path, resize="clean")
+    assert (network.resize, clean.resize) == (RESIZES["tf1"], RESIZES["clean"])
+    assert not torch.allclose(network(levels / 127.5 - 1)[0], clean(levels / 127.5 - 1)[0], rtol=0.01)
+    levels = torch.randint(0, 256, (1, 3, 299, 299), generator=keyed_generator("levels")).to(torch.uint8)
+    for found, expected in zip(clean(levels / 127.5 - 1), published(levels), strict=True):  # nothing to resize
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)

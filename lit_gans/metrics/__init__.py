@@ -3,14 +3,17 @@
 from importlib import import_module
 
 _HOME = {
+    "CLIP": "foundation",
     "ClassFID": "classes",
     "CleanProtocol": "protocol",
+    "CustomFeatures": "custom",
+    "DINOv2": "foundation",
     "DataCopying": "memorisation",
     "FID": "fid",
     "FIDInfinity": "fid",
     "FIDInterval": "fid",
     "ImageQuality": "quality",
-    "Inception": "features",
+    "Inception": "inception",
     "InceptionScore": "inception_score",
     "KID": "kid",
     "Lucic2018": "protocol",

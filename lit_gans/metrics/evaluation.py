@@ -9,10 +9,9 @@ from tqdm import tqdm
 
 from datamodules.base import ImageData
 from datamodules.plain_images import PlainImages
-from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.metrics.measurement import Measurement, ScoreFactory
 from lit_gans.metrics.memorisation import closest_pairs
-from lit_gans.metrics.protocol import Description, Protocol
+from lit_gans.metrics.protocol import Description, Protocol, by_network
 from lit_gans.metrics.reals import file_features, reference_of
 from lit_gans.metrics.reference import Reference
 from lit_gans.metrics.score import Collected, embedded, home
@@ -60,19 +59,23 @@ def evaluate_images(
     Raises:
         UserError: there are too few images, or files that cannot be read.
     """
-    networks: dict[tuple[str, ...], tuple[FeatureNetwork, list[Measurement]]] = {}
     model = fakes.model if isinstance(fakes, Generated) else None
     classes = fakes.classes if isinstance(fakes, Generated) else 0
-    for protocol in protocols:
-        network = (protocol.features or protocols[0].features).to(device)
-        same = network.name, network.sha256, network.resize
-        network, measurements = networks.setdefault(same, (network, []))  # equal ones embed once
-        if isinstance(reals, PlainImages):
-            reference = Reference(file_features(reals, protocol.n_real, network, device, bar), device=home(device))
-        else:
-            reference = reference_of(reals, protocol, network, device, batch_size=batch_size, bar=bar)
+    networks = []
+    for network, group in by_network(protocols):
         knows = classes > 0 and (network.name, network.num_classes) == (reals.name, classes)
-        measurements.append(Measurement(network, protocol, reference, scores, knows_labels=knows))
+        network.to(device)
+        references = [
+            Reference(file_features(reals, protocol.n_real, network, device, bar), device=home(device))
+            if isinstance(reals, PlainImages)
+            else reference_of(reals, protocol, network, device, batch_size=batch_size, bar=bar)
+            for protocol in group
+        ]
+        measurements = [
+            Measurement(network, protocol, reference, scores, knows_labels=knows)
+            for protocol, reference in zip(group, references, strict=True)
+        ]
+        networks.append((network, measurements))
     result = Evaluated()
     wanted = min(max(protocol.n_fake for protocol in protocols), len(fakes))
     first = Collected("features").to(home(device))
@@ -80,14 +83,14 @@ def evaluate_images(
     with torch.inference_mode():
         for images in bar(fakes.batches(wanted, batch_size), "fake images", -(-wanted // batch_size)):
             labels = None if not classes else fakes.labels[start : start + len(images)]
-            for index, (network, measurements) in enumerate(networks.values()):
+            for index, (network, measurements) in enumerate(networks):
                 found = embedded(network, images.to(device), labels, start)
                 for measurement in measurements:
                     measurement.update(found)
                 if index == 0:
                     first.update(found)
             start += len(images)
-        everything = [measurement for _, measurements in networks.values() for measurement in measurements]
+        everything = [measurement for _, measurements in networks for measurement in measurements]
         for measurement in bar(everything, "scores"):
             conditions = {"ema": True, "precision": "32-true"} if model is not None else {}
             result.values |= measurement.compute(model, **conditions)

@@ -1,19 +1,14 @@
 """Networks that turn images into the features and class logits that FID, IS and their kin compare."""
 
-import io
 from hashlib import sha256
-from http.client import HTTPException
 from pathlib import Path
-from urllib.request import urlopen
 
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 
 from lit_gans.errors import UserError
-from lit_gans.files import cache_dir, replacing
 
 WEIGHTS = Path(__file__).with_name("weights")
 # SHA-256 of each shipped file: a number is only comparable when the network behind it is known to the last bit.
@@ -32,7 +27,7 @@ class FeatureNetwork(nn.Module):
     Attributes:
         name: suffix of the metrics' names (`val/fid_<name>`); that of the data, if the logits are for its classes.
         num_features: width of the features.
-        num_classes: number of logits.
+        num_classes: number of logits; 0 of a network that does not classify, whose logits are (N, 0).
         sha256: hash of the weights file, part of the metrics' protocol.
         resize: how images of another size reach the network's own, part of the metrics' protocol.
     """
@@ -118,87 +113,15 @@ class SmallClassifier(FeatureNetwork):
         return features, self.network[-1](features)
 
 
-class Inception(FeatureNetwork):
-    """The InceptionV3 of the literature (weights of 2015-12-05, TensorFlow 1 resize), as torch-fidelity ports it.
-
-    Features are the 2048 of the last pooling, logits the 1008 without bias, as in the first published scores. Images
-    are resized to 299 pixels, bilinear without antialiasing; grey is repeated to three channels. Sources: Heusel et
-    al. 2017 (FID), Salimans et al. 2016 (IS).
-
-    Args:
-        weights: a local file in torch-fidelity's format; otherwise the published one, from this project's cache,
-            torch hub's cache, or the network (into this project's cache).
-
-    Raises:
-        UserError: the file cannot be had, or is not what it should be.
-    """
-
-    name = "inception"
-    num_features = 2048
-    num_classes = 1008
-    resize = "bilinear as in TensorFlow 1, not antialiased"
-
-    def __init__(self, weights: str | None = None) -> None:
-        super().__init__()
-        path = Path(weights) if weights else _published_inception()
-        if not path.is_file():
-            raise UserError(f"no file of Inception weights at {path}")
-        content = path.read_bytes()
-        self.sha256 = sha256(content).hexdigest()
-        if not weights and not _is_published(self.sha256):
-            raise UserError(f"{path} is damaged (SHA-256 {self.sha256}): delete it and try again")
-        # torch-fidelity unpickles whatever it is given, or downloads: it gets an own copy of what was safely read.
-        safe = io.BytesIO()
-        try:
-            torch.save(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True), safe)
-            safe.seek(0)
-            with torch.random.fork_rng(devices=[]):  # its initialisation must not move the random state of the training
-                self.network = FeatureExtractorInceptionV3(
-                    "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=safe
-                )
-        except Exception as error:  # a damaged pickle fails in many ways
-            reason = [*str(error).splitlines(), type(error).__name__][0]
-            raise UserError(f"{path} does not hold Inception weights: {reason}") from error
-        self.eval()
-
-    def embed(self, levels: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps images (N, 1 or 3, H, W), uint8, to features (N, 2048) and logits (N, 1008)."""
-        return self.network(levels.expand(-1, 3, -1, -1))
-
-
 def default_features(dataset: str) -> list[FeatureNetwork]:
     """The networks that measure `dataset` when none are asked for: its own if one is shipped, else Inception.
 
     Raises:
         UserError: it is Inception, and its weights cannot be had.
     """
-    from lit_gans.metrics.stacked import StackedClassifier  # which is made of what this file defines
+    from lit_gans.metrics.inception import Inception  # both stand on this module
+    from lit_gans.metrics.stacked import StackedClassifier
 
     if dataset == StackedClassifier.name:
         return [StackedClassifier()]
     return [SmallClassifier(dataset) if dataset in SHIPPED else Inception()]
-
-
-def _is_published(digest: str) -> bool:
-    return digest.startswith(Path(URL_INCEPTION_V3).stem.rpartition("-")[2])
-
-
-def _published_inception() -> Path:
-    """Path of the published weights; fetches them when no cache has them."""
-    name = URL_INCEPTION_V3.rpartition("/")[2]
-    own = cache_dir() / "features" / name
-    for path in (own, Path(torch.hub.get_dir(), "checkpoints", name)):
-        if path.is_file():
-            return path
-    try:
-        with urlopen(URL_INCEPTION_V3, timeout=10) as response, replacing(own) as temporary:
-            content = response.read()
-            if not _is_published(sha256(content).hexdigest()):
-                raise OSError("what came was another file")
-            temporary.write_bytes(content)
-    except (OSError, HTTPException) as error:
-        raise UserError(
-            f"the Inception weights {name} are needed and could not be fetched ({error}): "
-            f"download {URL_INCEPTION_V3} to {own}, or measure nothing with --metrics.features=[]"
-        ) from error
-    return own

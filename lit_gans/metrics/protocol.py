@@ -1,11 +1,14 @@
 """How a number is made: without that it compares with nothing."""
 
 import json
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Literal
 
 from lit_gans.errors import UserError
-from lit_gans.metrics.features import FeatureNetwork, Inception
+from lit_gans.metrics.custom import is_published
+from lit_gans.metrics.features import FeatureNetwork
+from lit_gans.metrics.inception import Inception
 
 Split = Literal["train", "test"]
 Description = dict[str, str | int | float | bool]
@@ -83,3 +86,13 @@ class CleanProtocol(Protocol):
 def short_hash(description: Description) -> str:
     """Eight digits for a description."""
     return sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def by_network(protocols: Sequence[Protocol]) -> list[tuple[FeatureNetwork, list[Protocol]]]:
+    """The protocols of each network, so that an image passes equal ones once; those without have that of the first."""
+    groups: dict[object, tuple[FeatureNetwork, list[Protocol]]] = {}
+    for protocol in protocols:
+        network = protocol.features or protocols[0].features
+        same = (network.name, network.sha256, network.resize) if is_published(network) else id(network)
+        groups.setdefault(same, (network, []))[1].append(protocol)
+    return list(groups.values())

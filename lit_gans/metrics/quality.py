@@ -11,15 +11,16 @@ import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from lit_gans.errors import UserError, at_least
 from lit_gans.files import replacing
 from lit_gans.metrics.classes import ClassFID
-from lit_gans.metrics.features import FeatureNetwork, default_features
+from lit_gans.metrics.custom import feature_networks
+from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.metrics.measurement import Measurement, ScoreFactory
-from lit_gans.metrics.protocol import Description, Protocol, Split, short_hash
+from lit_gans.metrics.protocol import Description, Protocol, Split, by_network, short_hash
 from lit_gans.metrics.reals import reference_of
 from lit_gans.metrics.score import embedded
 from lit_gans.precision import without_autocast
@@ -47,7 +48,8 @@ class ImageQuality(Callback):
     asked to be: 1 / `num_classes` of a model that ignores its labels.
 
     Args:
-        features: Feature networks; by default the one shipped for the dataset, or else Inception; [] for no metrics.
+        features: Feature networks, or own modules (see `CustomFeatures`); by default the one shipped for the dataset,
+            or else Inception; [] for no metrics.
         n_real: Number of reals; all there are if there are fewer.
         n_fake: Number of fakes.
         reference: Split of the reals.
@@ -67,7 +69,7 @@ class ImageQuality(Callback):
     def __init__(
         self,
         *,
-        features: list[FeatureNetwork] | None = None,
+        features: list[FeatureNetwork | nn.Module] | None = None,
         n_real: int = 10_000,
         n_fake: int = 10_000,
         reference: Split = "train",
@@ -95,7 +97,7 @@ class ImageQuality(Callback):
         """
         if self.per_class and not getattr(model, "num_classes", 0):
             raise UserError("metrics.per_class=true: this model takes no labels, so its fakes are of no class")
-        networks = default_features(data.name) if self.features is None else self.features
+        networks = feature_networks(self.features, data.name, data.image_shape)
         if not networks:
             return []
         counts = {"n_real": self.n_real, "n_fake": self.n_fake, "reference": self.reference}
@@ -149,24 +151,26 @@ class ImageQuality(Callback):
             return
         device, data = trainer.strategy.root_device, trainer.datamodule
         classes = getattr(pl_module, "num_classes", 0)
-        networks: dict[tuple[str, ...], tuple[FeatureNetwork, list[Measurement]]] = {}
         with _untouched_randomness(device), torch.inference_mode():
-            for protocol in self._protocols:
-                network = protocol.features or self._protocols[0].features
-                same = network.name, network.sha256, network.resize
-                network, measurements = networks.setdefault(same, (network.to(device), []))  # equal ones embed once
-                reference = reference_of(
-                    data,
-                    protocol,
-                    network,
-                    device,
-                    batch_size=self.batch_size,
-                    everyone=lambda yes: trainer.strategy.reduce_boolean_decision(yes, all=True),
-                    bar=lambda items, title: _bar(trainer, items, title),
-                )
+            for network, protocols in by_network(self._protocols):
                 knows_labels = (network.name, network.num_classes) == (data.name, classes)
-                measurements.append(Measurement(network, protocol, reference, self.scores, knows_labels=knows_labels))
-        self._measured = list(networks.values())
+                references = [
+                    reference_of(
+                        data,
+                        protocol,
+                        network.to(device),
+                        device,
+                        batch_size=self.batch_size,
+                        everyone=lambda yes: trainer.strategy.reduce_boolean_decision(yes, all=True),
+                        bar=lambda items, title: _bar(trainer, items, title),
+                    )
+                    for protocol in protocols
+                ]
+                measurements = [
+                    Measurement(network, protocol, reference, self.scores, knows_labels=knows_labels)
+                    for protocol, reference in zip(protocols, references, strict=True)
+                ]
+                self._measured.append((network, measurements))
 
     def _evaluate(self, trainer: Trainer, pl_module: LightningModule) -> None:
         device = trainer.strategy.root_device

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lit_gans.errors import UserError
 from lit_gans.files import cache_dir, replacing
+from lit_gans.metrics.custom import is_published
 from lit_gans.metrics.features import FeatureNetwork
 
 FORMAT = 1  # in every key: raise it when the same images would give other features
@@ -143,7 +144,7 @@ def kept_features(
         embed: Computes them.
         everyone: Whether all processes say yes, so that all compute or none.
     """
-    if not type(network).__module__.startswith("lit_gans."):
+    if not is_published(network):
         return embed().cpu()
     made_of = [FORMAT, network.name, network.sha256, network.resize, content]
     key = sha256(json.dumps(made_of).encode()).hexdigest()[:32]

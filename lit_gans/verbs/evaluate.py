@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import nn
 from torchvision.transforms.v2.functional import resize
 from torchvision.utils import save_image
 
@@ -26,8 +27,9 @@ from lit_gans.metrics import (
     Neighbours,
     PathLength,
 )
+from lit_gans.metrics.custom import feature_networks
 from lit_gans.metrics.evaluation import Evaluated, Generated, evaluate_images
-from lit_gans.metrics.features import FeatureNetwork, default_features
+from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.metrics.measurement import ScoreFactory
 from lit_gans.metrics.protocol import Protocol, Split, short_hash
 from lit_gans.run import read_config
@@ -39,7 +41,7 @@ def evaluate(
     *,
     output: Path | None = None,
     data_root: str | None = None,
-    features: list[FeatureNetwork] | None = None,
+    features: list[FeatureNetwork | nn.Module] | None = None,
     n_real: int | None = 10_000,
     n_fake: int = 10_000,
     reference: Split = "train",
@@ -56,7 +58,7 @@ def evaluate(
         reals: A folder or zip of real images; by default the data of the run.
         output: Folder for evaluation.json and the pictures; by default `evaluation` in the run directory.
         data_root: Where the data of the run are now.
-        features: Feature networks; by default the one shipped for the data, else Inception.
+        features: Feature networks, or own modules; by default the one shipped for the data, else Inception.
         n_real: Number of reals, the first ones; null for all.
         n_fake: Number of fakes.
         reference: Split of the reals.
@@ -75,7 +77,7 @@ def evaluate(
     if output is None and run is None:
         raise UserError("name a folder for the results with --output")
     against = PlainImages(reals) if reals else data_of(run, data_root)
-    networks = default_features(getattr(against, "name", "")) if features is None else features
+    networks = feature_networks(features, against.name, against.image_shape)
     counts = {"n_real": n_real, "n_fake": n_fake, "reference": reference}
     wanted = [*(Protocol(features=network, **counts) for network in networks), *protocols]
     if not wanted:
