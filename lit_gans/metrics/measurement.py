@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 from torchmetrics import SumMetric
 
@@ -73,6 +74,11 @@ class Measurement:
         n_fake = int(self.count.compute())
         if n_fake < 2:
             raise UserError(f"FID needs at least 2 real and 2 fake images; there are {n_fake} fakes")
+        if (fewest := min(n_fake, len(self.reference.features))) <= network.num_features:
+            rank_zero_warn(
+                f"FID of {network.num_features} features from {fewest} images depends on their number more than on "
+                f"the images: take more than {network.num_features}"
+            )
         description = {
             "features": network.name,
             "sha256": network.sha256,
