@@ -48,7 +48,9 @@ def test_a_run_with_all_its_checkpoints(capsys):
     printed = capsys.readouterr().out
     values, stored = evaluation(run / "evaluation")
     assert values.keys() == {"best", "last"}
-    wanted = "fid is kid precision recall density coverage mifid fid_low fid_high fid_infinity copying_z copying_p "
+    wanted = (
+        "fid is kid precision recall density coverage mifid fid_low fid_high fid_infinity copies copying_z copying_p "
+    )
     wanted += "modes modes_kl ppl label_accuracy fid_class0"
     assert {f"{name}_digits" for name in wanted.split()} <= values["best"].keys()
     for name, value in values["last"].items():

@@ -25,7 +25,7 @@ class Evaluated:
     Attributes:
         values: By name, such as `fid_mnist`.
         descriptions: How each was made.
-        pairs: Fakes and the real images nearest to them, (K, C, H, W) in [-1, 1] each, closest first.
+        pairs: Fakes most like copies, and the real images nearest to them, (K, C, H, W) in [-1, 1] each.
         by_class: Eight fakes of each of up to 16 classes, where classes were asked for.
     """
 
@@ -95,7 +95,7 @@ def evaluate_images(
             conditions = {"ema": True, "precision": "32-true"} if model is not None else {}
             result.values |= measurement.compute(model, **conditions)
             result.descriptions |= measurement.descriptions
-        order, nearest, _ = closest_pairs(everything[0].reference, first.compute(), neighbours)
+        order, nearest = closest_pairs(everything[0].reference, first.compute(), neighbours)
     originals = reals if isinstance(reals, PlainImages) else Real(reals, protocols[0].reference)
     result.pairs = fakes.pick(order.tolist()).cpu(), originals.pick(nearest.tolist())
     if classes:
