@@ -1,6 +1,7 @@
 """The command line as a user meets it; in this process, so that importing Lightning is paid for once."""
 
 import csv
+import json
 import re
 import shutil
 import subprocess
@@ -103,7 +104,16 @@ def check_loggers_agree(run, rows):
     assert events.Tags()["images"] == ["samples"]
 
     (file,) = (run / "wandb").glob("offline-run-*/*.wandb")
-    history = [record.history for record in wandb_records(file) if record.HasField("history")]
+    records = list(wandb_records(file))
+    (hashes,) = {
+        item.value_json
+        for record in records
+        for item in record.config.update
+        if (item.key or ".".join(item.nested_key)) == "protocols"
+    }
+    told = json.loads((run / "protocols.json").read_text())
+    assert json.loads(hashes) == {name: made["hash"] for name, made in told.items()}
+    history = [record.history for record in records if record.HasField("history")]
     logged = [{".".join(item.nested_key) or item.key: item.value_json for item in row.item} for row in history]
     assert {key for row in logged for key in row if not key.startswith("_")} - {"step", "epoch"} >= keys
     assert all("kimg" in row for row in logged)

@@ -1,6 +1,7 @@
 """What the labels of fakes tell: their accuracy, and the FID of each class."""
 
 import re
+from functools import partial
 
 import lightning as L
 import numpy as np
@@ -15,7 +16,18 @@ from datamodules import Digits
 from lit_gans.callbacks.monitor import drawable
 from lit_gans.errors import UserError
 from lit_gans.loggers import CSVRows
-from lit_gans.metrics import ImageQuality, SmallClassifier
+from lit_gans.metrics import (
+    KID,
+    DataCopying,
+    FIDInfinity,
+    FIDInterval,
+    ImageQuality,
+    MiFID,
+    ModeCoverage,
+    Neighbours,
+    Protocol,
+    SmallClassifier,
+)
 from lit_gans.metrics.classes import frechet_distance
 from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.randomness import keyed_generator
@@ -236,10 +248,28 @@ class ByProcess(L.Callback):
         torch.save(row, f"{trainer.world_size}.{trainer.global_rank}.pt")
 
 
-@pytest.mark.parametrize("options", [{"n_real": 600, "n_fake": 900}, {"n_real": 50, "n_fake": 64}])
-def test_two_processes_give_the_numbers_of_one(options):
+ALL = [
+    partial(KID, subset_size=40),
+    *(Neighbours, MiFID, DataCopying, FIDInterval, FIDInfinity, ModeCoverage),
+]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {
+            "n_real": 600,
+            "n_fake": 900,
+            "scores": ALL,
+            "protocols": [Protocol(name="test", n_fake=333, reference="test")],
+        },
+        {"n_real": 50, "n_fake": 64},
+    ],
+)
+def test_two_processes_give_the_numbers_of_one(options, monkeypatch):
     """The second case leaves one of them without any image."""
     for devices in (1, 2):
+        monkeypatch.setenv("LIT_GANS_CACHE", f"cache of {devices}")  # both embed the reals
         quality = ImageQuality(**options, batch_size=100, per_class=True)
         strategy = DDPStrategy(start_method="fork", process_group_backend="gloo") if devices > 1 else "auto"
         run = trainer(limit_val_batches=1.0, callbacks=[quality, ByProcess()], devices=devices, strategy=strategy)
@@ -249,6 +279,8 @@ def test_two_processes_give_the_numbers_of_one(options):
     assert first == pytest.approx(one, rel=1e-6)
     assert len(fids_of_classes(one)) > 5
     assert "val/label_accuracy" in one
+    wanted = "kid recall mifid copies fid_low fid_infinity modes_kl fid_digits_test kid_digits_test"
+    assert "scores" not in options or {f"val/{name}" for name in wanted.split()} < one.keys()
 
 
 def test_curves_have_a_panel_where_there_is_accuracy():
