@@ -18,18 +18,19 @@ class Noise(ImageData):
         image_size: Height and width in pixels.
         batch_size: Images per batch.
         channels: 1 (grey) or 3 (colour).
+        count: Images of each split.
     """
 
     name, num_classes = "noise", 10
 
-    def __init__(self, *, image_size: int, batch_size: int, channels: int = 3) -> None:
+    def __init__(self, *, image_size: int, batch_size: int, channels: int = 3, count: int = 4096) -> None:
         super().__init__(image_size=image_size, batch_size=batch_size)
-        self.channels = channels
+        self.channels, self.count = channels, count
 
     def load(self, split: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Random bytes and labels."""
-        images = torch.randint(256, (4096, *self.image_shape), dtype=torch.uint8)
-        return images, torch.randint(self.num_classes, (4096,))
+        images = torch.randint(256, (self.count, *self.image_shape), dtype=torch.uint8)
+        return images, torch.randint(self.num_classes, (self.count,))
 
 
 class Stopwatch(L.Callback):

@@ -68,12 +68,16 @@ def measure(name: str, steps: int) -> str:
     return f"| {name} | {data.batch_size} | {peak:.0f} | {peak - before:.0f} |"
 
 
+def afresh(code: str) -> str:
+    """The last line that the code prints in a process that has done nothing before."""
+    process = subprocess.run([sys.executable, "-c", code], cwd=HERE, check=True, stdout=subprocess.PIPE, text=True)
+    return process.stdout.strip().splitlines()[-1]
+
+
 def peaks(steps: int) -> str:
     """A table of the memory of each variant at its MNIST config, each trained in a process of its own."""
     kind = "allocated on the GPU" if torch.cuda.is_available() else "resident"
     rows = [f"| variant | batch | peak MiB {kind} | of it in training |", "|---|---|---|---|"]
     for name in tqdm(VARIANTS, "memory", leave=False):
-        code = f"from experiments.bench.memory import measure; print(measure({name!r}, {steps}))"
-        process = subprocess.run([sys.executable, "-c", code], cwd=HERE, check=True, stdout=subprocess.PIPE, text=True)
-        rows.append(process.stdout.strip().splitlines()[-1])
+        rows.append(afresh(f"from experiments.bench.memory import measure; print(measure({name!r}, {steps}))"))
     return "\n".join(rows)

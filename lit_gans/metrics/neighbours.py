@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lit_gans.metrics.reference import BLOCK, Reference, check_finite, radii
+from lit_gans.metrics.reference import BLOCK, Reference, check_finite, neighbours
 from lit_gans.metrics.score import Score
 
 
@@ -34,10 +34,11 @@ class Neighbours(Score):
         reals, fakes = self.reference.features.to(self.device), self.collected("features")
         check_finite(fakes, "fake")
         k, density_k = self.settings["k"], self.settings["density_k"]
-        fake_radii = radii(fakes, k)
+        fake_radii = neighbours(fakes, k)[:, -1]
+        near = self.reference.neighbours(max(k, density_k))
         precise = torch.zeros(len(fakes), dtype=torch.bool, device=fakes.device)
         recalled = covered = balls = torch.zeros((), dtype=torch.int64, device=fakes.device)
-        blocks = (values.split(BLOCK) for values in (reals, self.reference.radii(k), self.reference.radii(density_k)))
+        blocks = (values.split(BLOCK) for values in (reals, near[:, k - 1], near[:, density_k - 1]))
         for part, radius, density_radius in zip(*blocks, strict=True):
             distances = torch.cdist(part, fakes)
             precise |= (distances <= radius[:, None]).any(0)

@@ -51,7 +51,7 @@ class Reference:
         check_finite(features, "real")
         self.features, self.labels, self.device = features, labels, torch.device(device)
         self.held_out, self.num_classes = held_out, num_classes
-        self._radii: dict[int, Tensor] = {}
+        self._neighbours: dict[int, Tensor] = {}
 
     @cached_property
     def mean(self) -> Tensor:
@@ -60,26 +60,26 @@ class Reference:
 
     @cached_property
     def factor(self) -> Tensor:
-        """A matrix (F, R), float64, whose product with its transpose is the covariance.
+        """A lower triangular matrix (F, R), float64, whose product with its transpose is the covariance.
 
-        The Cholesky factor; where the covariance is singular an eigenvalue root, or with no more images than features
-        the centred features themselves.
+        The Cholesky factor; where the covariance is singular that of an eigenvalue root, or with no more images than
+        features that of the centred features, by QR.
         """
         count, width = self.features.shape
         if count <= width:
-            return (self.features.to(self.mean) - self.mean).T / (count - 1) ** 0.5
+            return triangular((self.features.to(self.mean) - self.mean) / (count - 1) ** 0.5)
         covariance = moments(self.features, self.device)[1]
         factor, failed = torch.linalg.cholesky_ex(covariance)
         if not failed:
             return factor
         values, vectors = torch.linalg.eigh(covariance)
-        return vectors * values.clamp(min=0).sqrt()
+        return triangular((vectors * values.clamp(min=0).sqrt()).T)
 
-    def radii(self, k: int) -> Tensor:
-        """(N,): distance of each image to the k-th nearest other one."""
-        if k not in self._radii:
-            self._radii[k] = radii(self.features.to(self.device), k)
-        return self._radii[k]
+    def neighbours(self, k: int) -> Tensor:
+        """(N, k): distances of each image to the k nearest other ones, ascending."""
+        if k not in self._neighbours:
+            self._neighbours[k] = neighbours(self.features.to(self.device), k)
+        return self._neighbours[k]
 
 
 def check_finite(features: Tensor, kind: str) -> None:
@@ -106,15 +106,32 @@ def moments(features: Tensor, device: torch.device | None = None) -> tuple[Tenso
     return mean, covariance / (len(features) - 1)
 
 
-def radii(features: Tensor, k: int) -> Tensor:
-    """(N,): distance of each of the features (N, F) to its k-th nearest other one.
+def triangular(root: Tensor) -> Tensor:
+    """A lower triangular L (F, min(N, F)) with L L^T = M^T M, for a matrix M (N, F)."""
+    return torch.linalg.qr(root, mode="r").R.T
+
+
+def neighbours(features: Tensor, k: int) -> Tensor:
+    """(N, k): distances of each of the features (N, F) to the k nearest other ones, ascending.
 
     Raises:
         UserError: there are not that many.
     """
     if len(features) <= k:
         raise UserError(f"the {k}-th nearest neighbour of an image needs more than {k} images, not {len(features)}")
-    return torch.cat([torch.cdist(part, features).kthvalue(k + 1).values for part in features.split(BLOCK)])
+    parts = features.split(BLOCK)
+    found = [features.new_full((len(part), k + 1), torch.inf) for part in parts]  # the nearest is the image itself
+
+    def look(place: int, distances: Tensor) -> None:
+        found[place] = torch.cat([found[place], distances], dim=1).topk(k + 1, largest=False).values
+
+    for one, part in enumerate(parts):
+        for other in range(one, len(parts)):
+            distances = torch.cdist(part, parts[other])
+            look(one, distances)
+            if other > one:  # each pair of blocks once
+                look(other, distances.T)
+    return torch.cat(found)[:, 1:]
 
 
 def nearest(features: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
