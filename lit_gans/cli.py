@@ -91,6 +91,6 @@ def line_for_user(error: BaseException | None) -> str | None:
             return f"{match[0]} (a network is made from the image shape and the number of classes)"
         if "Union subtypes" in str(error):  # of the parser, around what a class refused when it was built
             reasons = re.findall(r"^ *- ((?!Expected|Does not validate).+)", str(error), re.MULTILINE)
-            return "; ".join(reasons) or None
+            return "; ".join(dict.fromkeys(reasons)) or None
         error = error.__cause__ or error.__context__
     return None

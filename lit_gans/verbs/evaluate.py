@@ -115,7 +115,11 @@ def data_of(run: Path, root: str | None) -> ImageData:
     package, _, name = config["class_path"].rpartition(".")
     if package.split(".")[0] != "datamodules" or name not in datamodules.__all__:
         raise UserError(f"the run's data are of {config['class_path']}: give a folder or zip of real images instead")
-    arguments = {**(config.get("init_args") or {}), **({"root": root} if root else {})}
+    arguments = dict(config.get("init_args") or {})
+    if "download" in arguments:
+        arguments["download"] = False
+    if root is not None:
+        arguments["root"] = root
     data = getattr(datamodules, name)(**arguments)
     data.setup()
     return data
