@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from datamodules.sources import Folder, Zip
 from lit_gans.errors import UserError
+from lit_gans.randomness import keyed_generator
 
 
 class PlainImages:
@@ -50,9 +52,27 @@ class PlainImages:
 
     @property
     def key(self) -> str:
-        """Changes when a file does."""
-        made_of = [(name, self.source.fingerprint(name)) for name in self.names]
-        return sha256(repr(made_of).encode()).hexdigest()[:32]
+        """A hash of the content of all files, in order."""
+        digest = sha256()
+        with self.source.reader() as read:
+            for name in self.names:
+                digest.update(sha256(read(name)).digest())
+        return digest.hexdigest()
+
+    def mixed(self) -> "PlainImages":
+        """The same in a random order, always the same one: names often go by classes."""
+        other = copy(self)
+        order = torch.randperm(len(self), generator=keyed_generator("mixed files"))
+        other.names = [self.names[number] for number in order]
+        return other
+
+    def part(self, count: int | None) -> "PlainImages":
+        """A random part of `count` images, always the same one; all, in their order, if there are not more."""
+        if count is None or count >= len(self):
+            return self
+        some = self.mixed()
+        some.names = some.names[:count]
+        return some
 
     def batches(self, count: int, batch_size: int) -> Iterator[Tensor]:
         """The first `count` images, (N, 3, H, W), float in [-1, 1]."""
@@ -78,6 +98,8 @@ class PlainImages:
         """Bytes of a file to (H, W, 3), uint8."""
         try:
             with Image.open(BytesIO(content)) as file:
+                if file.mode[0] in "IF":  # which PIL would clip to white
+                    raise OSError(f"its pixels have more than 8 bits (mode {file.mode})")
                 return np.asarray(file.convert("RGB"))
         except Exception as error:  # PIL meets damage with many types
             raise UserError(f"cannot decode {self.source.path / name} ({error}): mend or remove it") from error

@@ -45,8 +45,9 @@ def changed(kind: str, much: float, fresh: Tensor, labels: Tensor, train: Tensor
             return gaussian_blur(fresh, [9, 9], [much, much])
         case "noise,":
             return noisy(fresh, much, random)
-        case "classes":
-            return fresh[labels < much * (labels.max() + 1)]
+        case "classes":  # as many images as before: FID knows their number
+            left = (labels < much * (labels.max() + 1)).nonzero().flatten()
+            return fresh[left[torch.randint(len(left), (len(fresh),), generator=random)]]
         case "copies":
             return torch.where(some[:, None, None, None], train[: len(fresh)], fresh)
         case _:
@@ -80,7 +81,11 @@ def rows(data: ImageData, count: int) -> dict[tuple[str, float], dict[str, float
     images, held_out = (part / 127.5 - 1 for part in (images[: 2 * count], data.split("test")[0][:count]))
     train, fresh = images[:count], images[count:]
     reference = Reference(
-        network(train)[0], labels[:count], held_out=lambda: network(held_out)[0], num_classes=data.num_classes
+        network(train)[0],
+        labels,
+        held_out=lambda: network(held_out)[0],
+        num_classes=data.num_classes,
+        name=data.name,
     )
     found = {("unchanged", 0.0): scores(fresh, network, reference)}
     for kind, strengths in CHANGES.items():

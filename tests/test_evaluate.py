@@ -18,8 +18,8 @@ from datamodules.plain_images import PlainImages
 from lit_gans import load
 from lit_gans.cli import main
 from lit_gans.errors import UserError
-from lit_gans.metrics import SmallClassifier
-from lit_gans.metrics.evaluation import Generated
+from lit_gans.metrics import Protocol, SmallClassifier
+from lit_gans.metrics.evaluation import Generated, evaluate_images
 from lit_gans.metrics.protocol import short_hash
 from lit_gans.randomness import keyed_generator
 from tests.commands import QUIET, SMALL, fails, run_dirs
@@ -111,10 +111,53 @@ def test_two_folders_or_archives():
             archive.write(path)
     main(["evaluate", "fakes.zip", "real", *classifier, "--output=archive"])
     assert evaluation("archive")[0]["fakes"] == values["fake"]
+    main(["evaluate", "fake", "real", *classifier, "--scores=[]", "--n_fake=30", "--n_real=20", "--output=few"])
+    few, stored = evaluation("few")
+    assert few["fake"]["fid_digits"] != values["fake"]["fid_digits"]
+    protocol = stored["protocols"][stored["values"]["fake"]["fid_digits"]["protocol"]]
+    assert (protocol["n_real"], protocol["n_fake"], protocol["image_size"]) == (20, 30, "8x8")
     main(["evaluate", "real", "real", *classifier, "--output=same"])
     same = evaluation("same")[0]["real"]
     assert same["fid_digits"] == pytest.approx(0, abs=1e-6)
     assert same["precision_digits"] == same["recall_digits"] == 1
+
+
+def test_the_pictures_show_what_they_say():
+    """Each fake beside its nearest real image, and eight fakes of each class in a row."""
+    real = write_digits("real", 0, 60)
+    fake = Path("fake")
+    fake.mkdir()
+    for number, image in enumerate(real[[30, 7, 59, 2]]):
+        save_image(image / 255, fake / f"{number}.png")
+    files, reals = PlainImages(fake), PlainImages(Path("real"))
+    protocols = [Protocol(features=SmallClassifier("digits"), n_real=50)]
+    result = evaluate_images(files, reals, protocols, [], device=torch.device("cpu"), neighbours=3)
+    shown = reals.part(50)
+    copied = [name for name in ("030.png", "007.png", "059.png", "002.png") if name in shown.names]
+    for one, two in list(zip(*result.pairs, strict=True))[: len(copied)]:
+        assert torch.equal(one, two)
+    assert len(copied) >= 3
+    main([*SMALL, *QUIET, "--model.conditional=true"])
+    generated = Generated(load(run_dirs()[0]), 200, torch.arange(200) % 10, 0)
+    digits = [Protocol(features=SmallClassifier("digits"), n_real=100, n_fake=200)]
+    result = evaluate_images(generated, Digits(), digits, [], device=torch.device("cpu"))
+    expected = generated.pick([label + 10 * turn for label in range(10) for turn in range(8)])
+    assert torch.equal(result.by_class, expected)
+    labels = torch.arange(200) % 10
+    logits = SmallClassifier("digits")(generated.pick(range(200)))[1]
+    accuracy = (logits.argmax(1) == labels).double().mean().item()
+    assert result.values["label_accuracy_digits"] == pytest.approx(accuracy)
+
+
+def test_a_part_of_many_files_is_of_all_kinds():
+    write_digits("real", 0, 30)
+    files = PlainImages(Path("real"))
+    part = files.part(10)
+    assert part.names == files.part(10).names == files.part(20).names[:10] == files.mixed().names[:10]
+    assert sorted(files.mixed().names) == files.names
+    assert min(part.names) < "005" < "020" < max(part.names)
+    assert files.part(30) is files.part(None) is files
+    assert len({files.key, part.key, files.mixed().key}) == 3
 
 
 def test_a_checkpoint_against_a_folder():
@@ -199,6 +242,9 @@ def test_mistakes_are_said_in_one_line(capsys):
         "real", "real", *classifier, "--scores=[KID]"
     )
     assert "there is no class 'KIDD'; did you mean KID?" in line("real", "real", *classifier, "--scores=[KIDD]")
+    write_digits("large", 0, 30, 16)
+    with pytest.warns(UserWarning, match="real has images of 8x8 pixels, and large others"):
+        main(["evaluate", "real", "large", *classifier, "--output=unlike-sizes", "--scores=[]"])
     assert "--features=[] measures nothing" in line("real", "real", "--features=[]", "--output=out")
     assert not Path("out").exists()
     with pytest.raises(UserError, match="cannot read the archive"):

@@ -60,3 +60,9 @@ def test_curves_of_rows_with_gaps():
     draw_curves(rows, panels, Path("curves.png"))
     assert Path("curves.png").read_bytes().startswith(b"\x89PNG")
     assert drawable([{"kimg": "1", "other": "1"}]) == {}
+
+
+def test_curves_have_a_panel_where_there_is_accuracy():
+    rows = [{"kimg": "1", "val/fid": "3", "val/label_accuracy": "0.1"}]
+    assert ["val/label_accuracy"] in drawable(rows).values()
+    assert ["val/label_accuracy"] not in drawable([{"kimg": "1", "val/fid": "3"}]).values()

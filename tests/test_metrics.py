@@ -102,6 +102,8 @@ def test_logged_names_and_protocol():
         "resize": "bilinear, antialiased",
         "n_real": 150,
         "n_fake": 100,
+        "data": "digits",
+        "image_size": "8x8",
         "reference": "train",
         "ema": True,
         "precision": "32-true",

@@ -13,7 +13,6 @@ from torch import nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from datamodules import Digits
-from lit_gans.callbacks.monitor import drawable
 from lit_gans.errors import UserError
 from lit_gans.loggers import CSVRows
 from lit_gans.metrics import (
@@ -30,6 +29,7 @@ from lit_gans.metrics import (
 )
 from lit_gans.metrics.classes import frechet_distance
 from lit_gans.metrics.features import FeatureNetwork
+from lit_gans.metrics.score import drawn_labels
 from lit_gans.randomness import keyed_generator
 from tests.conftest import Noise, small_gan, trainer
 
@@ -130,17 +130,31 @@ def test_labels_that_are_ignored_are_seen_though_fid_does_not_see_it():
     assert min(fids_of_classes(row).values()) > 5 * max(fids_of_classes(validated(per_class=True)).values())
 
 
-def test_samples_are_asked_for_the_labels_of_the_reals_in_turn():
+def test_samples_are_asked_for_labels_drawn_from_those_of_the_reals():
     of_train, of_test = labels_of_digits(), labels_of_digits("test")
     for options, expected in (
-        ({}, of_train[297:500]),
-        ({"batch_size": 7}, of_train[297:500]),
-        ({"n_fake": 1300}, of_train[torch.arange(297, 1300) % 600]),
-        ({"reference": "test"}, of_test[torch.arange(297, 500) % 297]),
+        ({}, drawn_labels(of_train, 500)[297:]),
+        ({"batch_size": 7}, drawn_labels(of_train, 500)[297:]),
+        ({"n_real": 20}, drawn_labels(of_train, 500)[297:]),
+        ({"reference": "test"}, drawn_labels(of_test, 500)[297:]),
     ):
         model = Copies()
         validated(model, **options)
         assert model.asked == expected.tolist()
+    counts = drawn_labels(torch.tensor([0, 0, 0, 1]), 4000).bincount()
+    assert counts[0].item() == pytest.approx(3000, abs=110)  # four standard deviations
+
+
+def test_labelled_fakes_do_not_share_the_composition_of_the_reals():
+    """Perfect fakes with the labels of the reals would be nearer to them than other real images are."""
+    model = small_gan(image_shape=(1, 8, 8), num_classes=10, conditional=True)
+    model.trainer = trainer()
+    batch = next(iter(Digits(batch_size=64).val_dataloader()))
+    found = [model.validation_step(batch, number)["label"] for number in (0, 0, 1)]
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+    assert not torch.equal(found[0].sort().values, batch.label.sort().values)
+    assert set(found[0].tolist()) <= set(batch.label.tolist())
 
 
 def test_names_of_each_verb_and_network():
@@ -189,8 +203,9 @@ def test_fids_of_classes_are_those_of_the_subsets():
     reals, of_reals = images[:600] / 127.5 - 1, labels[:600]
     batches = list(Digits().val_dataloader())
     fakes = [model.pick(batch.label, keyed_generator("validation", k)) for k, batch in enumerate(batches)]
-    fakes = torch.cat([*fakes, model.pick(labels[297:500], keyed_generator("evaluation", 0))])
-    of_fakes = torch.cat([*(batch.label for batch in batches), labels[297:500]])
+    asked = drawn_labels(labels, 500)[297:]
+    fakes = torch.cat([*fakes, model.pick(asked, keyed_generator("evaluation", 0))])
+    of_fakes = torch.cat([*(batch.label for batch in batches), asked])
     for network in (SmallClassifier("digits"), Halves()):
         fids = fids_of_classes(row, network.name)
         assert fids.keys() == set(range(10))
@@ -281,9 +296,3 @@ def test_two_processes_give_the_numbers_of_one(options, monkeypatch):
     assert "val/label_accuracy" in one
     wanted = "kid recall mifid copies fid_low fid_infinity modes_kl fid_digits_test kid_digits_test"
     assert "scores" not in options or {f"val/{name}" for name in wanted.split()} < one.keys()
-
-
-def test_curves_have_a_panel_where_there_is_accuracy():
-    rows = [{"kimg": "1", "val/fid": "3", "val/label_accuracy": "0.1"}]
-    assert ["val/label_accuracy"] in drawable(rows).values()
-    assert ["val/label_accuracy"] not in drawable([{"kimg": "1", "val/fid": "3"}]).values()

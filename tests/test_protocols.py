@@ -5,6 +5,7 @@ import warnings
 from inspect import signature
 from pathlib import Path
 
+import lightning as L
 import pytest
 import torch
 from torch import nn
@@ -121,6 +122,33 @@ def test_bad_protocols():
             Protocol(**wrong)
     with pytest.raises(UserError, match="letters and digits, not 'a b'"):
         Protocol(name="a b")
+    with pytest.raises(UserError, match="two protocols would both be called fid_digits: give one"):
+        validated(protocols=[Protocol(n_fake=40)])
+    with pytest.raises(UserError, match="both be called fid_digits_few"):
+        validated(protocols=[Protocol(name="few", n_fake=40), Protocol(name="few")])
+    with pytest.raises(UserError, match="the protocol 'few' has no feature network"):
+        validated(features=[], protocols=[Protocol(name="few")])
+    alone = Protocol(name="few", features=SmallClassifier("digits"), n_fake=40)
+    assert "val/fid_digits_few" in validated(features=[], protocols=[alone])[0]
+
+
+def test_a_pass_that_was_broken_off_leaves_no_fakes():
+    class Breaks(L.Callback):
+        passes = 0
+
+        def on_validation_batch_end(self, *_):
+            Breaks.passes += 1
+            if Breaks.passes == 2:
+                raise RuntimeError("broken off")
+
+    model, quality = small_gan(image_shape=(1, 8, 8), num_classes=10), ImageQuality(n_real=300, n_fake=310)
+    run = trainer(limit_val_batches=1.0, callbacks=[quality, Breaks()])
+    with pytest.raises(RuntimeError, match="broken off"):
+        run.validate(model, Digits(), verbose=False)
+    again = trainer(limit_val_batches=1.0, callbacks=[quality])
+    quality.setup = lambda *_, **__: None  # as within one fit
+    again.validate(model, Digits(), verbose=False)
+    assert quality.descriptions["fid"]["n_fake"] == 310
 
 
 # -- features and randomness -------------------------------------------------------------------------------------------

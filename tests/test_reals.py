@@ -64,6 +64,8 @@ def test_a_change_of_one_pixel_is_another_content():
     changed = images.clone()
     changed[2, 0, 7, 7] = 1
     assert len({content_of(images), content_of(changed), content_of(images.view(3, 1, 4, 16))}) == 3
+    many = torch.zeros(1100, 1, 2, 2, dtype=torch.uint8)
+    assert content_of(many) != content_of(torch.cat([many[:-1], many[:1] + 1]))
 
 
 def test_networks_that_differ_have_their_own():
@@ -119,6 +121,18 @@ def test_jobs_at_the_same_time_see_whole_files_or_none():
     assert all(torch.equal(one, expected) for one in found)
     assert torch.equal(kept_features(network, "same", lambda: pytest.fail("computed again")), expected)
     assert [path.suffix for path in stored()] == [".safetensors"]
+
+
+def test_held_out_are_the_test_images_of_a_reference_of_training_images():
+    protocol, network = Protocol(n_real=50), SmallClassifier("digits")
+    reference = reference_of(Digits(), protocol, network, torch.device("cpu"))
+    images, labels = Digits().split("test")
+    assert torch.allclose(reference.held_out(), network(images[:50] / 127.5 - 1)[0], atol=1e-5)
+    assert torch.equal(reference.labels, Digits().split("train")[1])
+    protocol = Protocol(reference="test")
+    reference = reference_of(Digits(), protocol, network, torch.device("cpu"))
+    assert reference.held_out is None
+    assert torch.equal(reference.labels, labels)
 
 
 def test_all_processes_compute_or_none():

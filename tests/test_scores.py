@@ -1,12 +1,12 @@
 """Scores of given features against closed forms, the reference tools, and what they are meant to see."""
 
+import warnings
+
 import numpy as np
 import pytest
-import scipy.linalg
 import torch
 from scipy.stats import norm
 from torch import nn
-from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
@@ -23,108 +23,15 @@ from lit_gans.metrics import (
     MiFID,
     ModeCoverage,
     Neighbours,
+    Protocol,
     Reference,
+    SmallClassifier,
 )
+from lit_gans.metrics.kid import mmd
+from lit_gans.metrics.measurement import Measurement
 from lit_gans.metrics.memorisation import closest_pairs
-from lit_gans.metrics.score import Embedded
 from lit_gans.randomness import keyed_generator
-
-
-def gaussian(count: int, width: int, *key: object) -> torch.Tensor:
-    generator = keyed_generator(*key)
-    mixing = torch.randn(width, width, generator=generator) / width**0.5
-    mean = torch.randn(width, generator=generator)
-    return torch.randn(count, width, generator=generator) @ mixing + mean
-
-
-def value(score, real, fake, *, logits=None, part=77, backwards=False, **reference):
-    """The score of features, given in parts."""
-    metric = score(Reference(real, **reference))
-    logits = fake if logits is None else logits
-    starts = range(0, len(fake), part)
-    for start in reversed(starts) if backwards else starts:
-        place = torch.arange(start, min(start + part, len(fake)))
-        metric.update(Embedded(fake[place], logits[place], torch.full_like(place, -1), place))
-    return metric.compute()
-
-
-def closed_form(real, fake):
-    (mean_1, cov_1), (mean_2, cov_2) = ((x.mean(0), np.cov(x, rowvar=False)) for x in (real.numpy(), fake.numpy()))
-    return ((mean_1 - mean_2) ** 2).sum() + np.trace(cov_1 + cov_2 - 2 * scipy.linalg.sqrtm(cov_1 @ cov_2).real)
-
-
-# -- FID ---------------------------------------------------------------------------------------------------------------
-
-
-def test_fid_is_the_closed_form_distance_of_two_gaussians():
-    real, fake = gaussian(1000, 16, "real"), gaussian(700, 16, "fake")
-    assert value(FID, real, fake).item() == pytest.approx(closed_form(real.double(), fake.double()), rel=1e-9)
-
-
-@pytest.mark.parametrize(("count", "tolerance"), [(600, 1e-6), (64, 1e-4), (40, 1e-4)])
-def test_fid_agrees_with_torch_fidelity(count, tolerance):
-    real, fake = gaussian(count, 64, "real"), gaussian(count + 3, 64, "fake")
-    statistics = (fid_features_to_statistics(x.double()) for x in (real, fake))
-    expected = fid_statistics_to_metric(*statistics, False)["frechet_inception_distance"]
-    assert value(FID, real, fake).item() == pytest.approx(expected, rel=tolerance)
-
-
-def test_fid_where_the_covariance_of_many_reals_is_singular():
-    real, fake = gaussian(300, 8, "real"), gaussian(300, 8, "fake")
-    dead = nn.functional.pad(real, (0, 2)), nn.functional.pad(fake, (0, 2))
-    doubled = torch.cat([real, real], dim=1), torch.cat([fake, fake], dim=1)
-    assert value(FID, *dead).item() == pytest.approx(value(FID, real, fake).item(), rel=1e-6)
-    assert value(FID, *doubled).item() == pytest.approx(2 * value(FID, real, fake).item(), rel=1e-6)
-
-
-def test_fid_keeps_its_digits_far_from_zero():
-    real, fake = gaussian(500, 16, "real"), gaussian(500, 16, "fake")
-    shifted = value(FID, real.double() + 1e5, fake.double() + 1e5).item()
-    assert shifted == pytest.approx(value(FID, real, fake).item(), rel=1e-6)
-
-
-def test_equal_sets_have_distance_zero():
-    for count in (500, 20):
-        real = gaussian(count, 32, "real")
-        assert 0 <= value(FID, real, real).item() < 1e-6
-
-
-def fresh_fakes(count, draw):
-    generator = keyed_generator("fresh", draw)
-    return 1.2 * torch.randn(count, 8, generator=generator) + 0.2
-
-
-def test_interval_of_fid_is_as_wide_as_that_of_fresh_fakes():
-    real = torch.randn(4000, 8, generator=keyed_generator("real"))
-    fids = torch.stack([value(FID, real, fresh_fakes(800, draw)) for draw in range(100)])
-    intervals = [value(lambda r: FIDInterval(r, draws=40), real, fresh_fakes(800, draw)) for draw in range(10)]
-    widths = torch.stack([ends["fid_high"] - ends["fid_low"] for ends in intervals])
-    assert widths.mean().item() == pytest.approx(2 * 1.96 * fids.std().item(), rel=0.2)
-    assert all(ends["fid_low"] < fids.mean() < ends["fid_high"] for ends in intervals[:5])
-
-
-def test_interval_of_kid_is_as_wide_as_that_of_fresh_images():
-    def both(draw):
-        generator = keyed_generator("reals", draw)
-        real = torch.randn(600, 8, generator=generator)
-        return value(lambda r: KID(r, subset_size=100, subsets=100), real, fresh_fakes(600, draw))
-
-    found = [both(draw) for draw in range(40)]
-    spread = torch.stack([kid["kid"] for kid in found]).std().item()
-    widths = torch.stack([kid["kid_high"] - kid["kid_low"] for kid in found])
-    assert widths.mean().item() == pytest.approx(2 * 1.96 * spread, rel=0.25)
-
-
-def test_infinite_fid_is_that_of_the_distribution():
-    """Means 0.2 apart and spreads 1 and 1.2 in eight dimensions: 8 (0.04 + 0.04); few fakes alone add to it."""
-    real = torch.randn(100_000, 8, generator=keyed_generator("real"))
-    plain = torch.stack([value(FID, real, fresh_fakes(200, draw)) for draw in range(20)]).mean().item()
-    infinite = torch.stack([value(FIDInfinity, real, fresh_fakes(200, draw)) for draw in range(20)]).mean().item()
-    assert plain > 0.72
-    assert infinite == pytest.approx(0.64, abs=0.04)
-
-
-# -- the other scores --------------------------------------------------------------------------------------------------
+from tests.scoring import fresh_fakes, gaussian, value
 
 
 def test_inception_score_agrees_with_torch_fidelity_whatever_the_order_of_batches():
@@ -253,10 +160,66 @@ def test_modes_and_their_divergence():
 
 
 def test_modes_want_a_network_that_knows_the_classes():
-    real = gaussian(8, 3, "real")
-    with pytest.warns(UserWarning, match="does not tell the classes"):
-        found = value(ModeCoverage, real, real, labels=torch.zeros(8).long(), num_classes=4)
-    assert found == {}
+    """As many logits do not make it one."""
+    for name, there in (("digits", True), ("mnist", False)):
+        reference = Reference(gaussian(8, 128, "real"), torch.arange(8), num_classes=10, name="digits")
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            measurement = Measurement(SmallClassifier(name), Protocol(), reference, [ModeCoverage])
+        assert any("mnist does not tell the classes of digits" in str(one.message) for one in said) is not there
+        assert any(isinstance(score, ModeCoverage) for score in measurement.scores) is there
+
+
+def test_classes_that_the_data_lack_count_as_half_an_image():
+    real, labels = gaussian(8, 3, "real"), torch.tensor([0, 0, 1, 1])
+    logits = nn.functional.one_hot(torch.tensor([0, 1, 2, 2]), 3).float()
+    found = value(ModeCoverage, real, gaussian(4, 3, "fake"), logits=logits, labels=labels, num_classes=3)
+    assert found["modes"].item() == 1  # of those there are
+    assert found["modes_kl"].item() == pytest.approx(0.5 * np.log(0.25 / 0.5) + 0.5 * np.log(0.5 / 0.125))
+
+
+# -- where it is close -------------------------------------------------------------------------------------------------
+
+
+def test_neighbours_of_equal_images():
+    """On the very edge of a ball: inside for precision and recall, outside for density and coverage."""
+    line = torch.arange(6.0)[:, None]
+    found = value(lambda r: Neighbours(r, k=1, density_k=1), line, torch.tensor([[-1.0], [6.0], [9.0], [12.0]]))
+    assert found["precision"].item() == 0.5
+    assert found["recall"].item() == 1  # the balls of the fakes reach 7, 3, 3 and 3 far
+    assert found["density"].item() == found["coverage"].item() == 0
+
+
+def test_neighbours_far_from_zero():
+    real, fake = gaussian(300, 6, "same"), 0.9 * gaussian(300, 6, "same")
+    near, far = (value(Neighbours, real + shift, fake + shift) for shift in (0, 1000))
+    for name, share in near.items():
+        assert far[name].item() == pytest.approx(share.item(), abs=0.01)
+
+
+def test_ties_are_no_copies():
+    """Of features that are small whole numbers, a training and a held-out image are often equally near."""
+    draws = [
+        (
+            torch.randint(0, 3, (100, 4), generator=keyed_generator("ties", draw)).float()
+            for draw in range(3 * k, 3 * k + 3)
+        )
+        for k in range(20)
+    ]
+    shares = [copying(*images)["copies"].item() for images in draws]
+    assert np.mean(shares) == pytest.approx(0, abs=0.1)
+
+
+def test_interval_of_kid_with_few_fakes_and_many_reals_is_that_of_the_few():
+    real, fake = gaussian(900, 8, "real"), gaussian(200, 8, "fake")
+    found = value(lambda r: KID(r, subset_size=50, subsets=30), real, fake)
+    random = np.random.RandomState(2020)
+    values = [
+        mmd(*(x[random.choice(len(x), 50, replace=False)] for x in (fake.double(), real.double()))) for _ in range(30)
+    ]
+    half = 1.96 * torch.stack(values).std().item() * (50 / 150 + 1 / 30) ** 0.5
+    assert (found["kid_high"] - found["kid"]).item() == pytest.approx(half)
+    assert value(lambda r: KID(r, subset_size=101, subsets=3), real, fake).keys() == {"kid"}
 
 
 # -- bad input ---------------------------------------------------------------------------------------------------------
@@ -271,16 +234,30 @@ def test_bad_input_is_said():
     for score in (FIDInterval, FIDInfinity, Neighbours, lambda r: KID(r, subset_size=9)):
         with pytest.raises(UserError, match="2 of 50 fake images are not finite, the first is image 7"):
             value(score, real, broken)
-    with pytest.raises(UserError, match="fake images are not finite"):
+    with pytest.raises(UserError, match="features of 2 of 50 fake images are not finite"):
         value(FID, real, broken)
+    with pytest.raises(UserError, match="wants at least 20 of them, not 19"):
+        value(FIDInterval, real, real[:19])
     with pytest.raises(UserError, match="subsets of 1000 images, and there are 50 real and 50 fake"):
         value(KID, real, real)
     with pytest.raises(UserError, match="5-th nearest neighbour of an image needs more than 5 images, not 5"):
         value(Neighbours, real[:5], real)
     with pytest.raises(UserError, match="at least 2 real images, not 1"):
         Reference(real[:1])
-    with pytest.raises(UserError, match="there are none"):
-        DataCopying(Reference(real))
+    with pytest.warns(UserWarning, match="no test for copies"):
+        assert value(DataCopying, real, real) == {}
     for wrong in ({"draws": 1}, {"draws": 0}):
         with pytest.raises(UserError, match="draws must be at least 2"):
             FIDInterval(Reference(real), **wrong)
+
+
+def test_interval_of_kid_is_as_wide_as_that_of_fresh_images():
+    def both(draw):
+        generator = keyed_generator("reals", draw)
+        real = torch.randn(600, 8, generator=generator)
+        return value(lambda r: KID(r, subset_size=100, subsets=100), real, fresh_fakes(600, draw))
+
+    found = [both(draw) for draw in range(40)]
+    spread = torch.stack([kid["kid"] for kid in found]).std().item()
+    widths = torch.stack([kid["kid_high"] - kid["kid_low"] for kid in found])
+    assert widths.mean().item() == pytest.approx(2 * 1.96 * spread, rel=0.25)

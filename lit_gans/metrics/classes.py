@@ -23,7 +23,9 @@ class LabelAccuracy(Score):
 
     def compute(self) -> Tensor:
         """The share."""
-        return (self.collected("logits").argmax(1) == self.collected("label")).double().mean()
+        logits = self.collected("logits")
+        check_finite(logits, "fake")
+        return (logits.argmax(1) == self.collected("label")).double().mean()
 
 
 class ModeCoverage(Score):
@@ -32,7 +34,8 @@ class ModeCoverage(Score):
     `modes` is the share of the data's classes that some fake is taken for, and `modes_kl` the divergence in nats
     KL(fakes || reals) of the shares of the classes, as measured on StackedMNIST (Srivastava et al., 2017,
     arXiv:1705.07761, section 4.2; Lin et al., 2018, arXiv:1712.04086). Few fakes miss classes by chance: of 26,000
-    perfect ones of 1,000 classes none is missing, and the divergence is 0.019.
+    perfect ones of 1,000 classes none is missing, and the divergence is 0.03 (the 60,000 images that set the shares are
+    few themselves). Only a network that knows the classes of the data has these scores.
 
     Args:
         reference: The real images, with labels.
@@ -46,9 +49,6 @@ class ModeCoverage(Score):
     def compute(self) -> dict[str, Tensor]:
         """The two values."""
         logits, labels = self.collected("logits"), self.reference.labels
-        if logits.shape[1] != self.reference.num_classes:
-            rank_zero_warn("no mode coverage: the feature network does not tell the classes of these data")
-            return {}
         check_finite(logits, "fake")
         made, given = (
             torch.bincount(classes, minlength=logits.shape[1]).double().to(logits.device)

@@ -12,8 +12,7 @@ from datamodules.plain_images import PlainImages
 from lit_gans.metrics.measurement import Measurement, ScoreFactory
 from lit_gans.metrics.memorisation import closest_pairs
 from lit_gans.metrics.protocol import Description, Protocol, by_network
-from lit_gans.metrics.reals import file_features, reference_of
-from lit_gans.metrics.reference import Reference
+from lit_gans.metrics.reals import reference_of, reference_of_files
 from lit_gans.metrics.score import Collected, embedded, home
 from lit_gans.metrics.sources import Generated, Real
 
@@ -61,24 +60,25 @@ def evaluate_images(
     """
     model = fakes.model if isinstance(fakes, Generated) else None
     classes = fakes.classes if isinstance(fakes, Generated) else 0
+    if isinstance(fakes, PlainImages) and min(protocol.n_fake for protocol in protocols) < len(fakes):
+        fakes = fakes.mixed()  # of which the first are of all kinds
     networks = []
     for network, group in by_network(protocols):
-        knows = classes > 0 and (network.name, network.num_classes) == (reals.name, classes)
         network.to(device)
         references = [
-            Reference(file_features(reals, protocol.n_real, network, device, bar), device=home(device))
+            reference_of_files(reals.part(protocol.n_real), network, device, bar)
             if isinstance(reals, PlainImages)
             else reference_of(reals, protocol, network, device, batch_size=batch_size, bar=bar)
             for protocol in group
         ]
         measurements = [
-            Measurement(network, protocol, reference, scores, knows_labels=knows)
+            Measurement(network, protocol, reference, scores, labelled=classes > 0)
             for protocol, reference in zip(group, references, strict=True)
         ]
         networks.append((network, measurements))
     result = Evaluated()
     wanted = min(max(protocol.n_fake for protocol in protocols), len(fakes))
-    first = Collected("features").to(home(device))
+    collected = Collected("features").to(home(device))
     start = 0
     with torch.inference_mode():
         for images in bar(fakes.batches(wanted, batch_size), "fake images", -(-wanted // batch_size)):
@@ -88,15 +88,16 @@ def evaluate_images(
                 for measurement in measurements:
                     measurement.update(found)
                 if index == 0:
-                    first.update(found)
+                    collected.update(found)
             start += len(images)
         everything = [measurement for _, measurements in networks for measurement in measurements]
         for measurement in bar(everything, "scores"):
             conditions = {"ema": True, "precision": "32-true"} if model is not None else {}
             result.values |= measurement.compute(model, **conditions)
             result.descriptions |= measurement.descriptions
-        order, nearest = closest_pairs(everything[0].reference, first.compute(), neighbours)
-    originals = reals if isinstance(reals, PlainImages) else Real(reals, protocols[0].reference)
+        order, nearest = closest_pairs(everything[0].reference, collected.compute(), neighbours)
+    first = everything[0].protocol
+    originals = reals.part(first.n_real) if isinstance(reals, PlainImages) else Real(reals, first.reference)
     result.pairs = fakes.pick(order.tolist()).cpu(), originals.pick(nearest.tolist())
     if classes:
         shown = torch.arange(min(classes, 16)) * classes // min(classes, 16)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lit_gans.errors import UserError
+from lit_gans.precision import without_autocast, without_tf32
 
 WEIGHTS = Path(__file__).with_name("weights")
 # SHA-256 of each shipped file: a number is only comparable when the network behind it is known to the last bit.
@@ -41,7 +42,7 @@ class FeatureNetwork(nn.Module):
     @torch.inference_mode()
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Maps images (N, C, H, W), float in [-1, 1], to features (N, num_features) and logits (N, num_classes)."""
-        with torch.autocast(images.device.type, enabled=False):
+        with without_autocast(images.device), without_tf32():
             return self.embed(((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8))
 
     def embed(self, levels: Tensor) -> tuple[Tensor, Tensor]:

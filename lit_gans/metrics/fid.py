@@ -1,9 +1,10 @@
 """The Frechet inception distance, how sure it is, and what it would be for infinitely many images."""
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from lit_gans.errors import at_least
+from lit_gans.errors import UserError, at_least
 from lit_gans.metrics.reference import Reference, check_finite, moments
 from lit_gans.metrics.score import Embedded, Score
 from lit_gans.randomness import keyed_generator
@@ -36,8 +37,8 @@ def lower_half(factor: Tensor, covariance: Tensor) -> Tensor:
 class FID(Score):
     """The Frechet distance of two Gaussians that fit the features (Heusel et al., 2017, arXiv:1706.08500, eq. 6).
 
-    Only sums over the fakes are kept, in float64. The value falls with the number of images (see `FIDInfinity`): it
-    compares between equal protocols only.
+    Only sums over the fakes, in float64, and their places are kept. The value falls with the number of images (see
+    `FIDInfinity`): it compares between equal protocols only.
 
     Args:
         reference: The real images.
@@ -49,12 +50,14 @@ class FID(Score):
     def __init__(self, reference: Reference) -> None:
         super().__init__(reference)
         width = reference.features.shape[1]
+        self.add_state("broken", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
         self.add_state("total", torch.zeros(width, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("products", torch.zeros(width, width, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, embedded: Embedded) -> None:
         """Adds to the sums; they are taken around the mean of the reals, where digits are not lost."""
         self.place.append(embedded.place)
+        self.broken += (~embedded.features.isfinite().all(1)).sum()
         centred = embedded.features.double() - self.reference.mean
         self.total += centred.sum(0)
         self.products.addmm_(centred.T, centred)
@@ -62,7 +65,8 @@ class FID(Score):
     def compute(self) -> Tensor:
         """The distance."""
         count = len(self.collected("place"))
-        check_finite(self.total[None], "fake")
+        if self.broken:
+            raise UserError(f"the features of {self.broken} of {count} fake images are not finite: nor are the images?")
         shift = self.total / count
         covariance = (self.products - count * shift.outer(shift)) / (count - 1)
         return frechet_distance(self.reference, self.reference.mean + shift, covariance)
@@ -73,7 +77,8 @@ class FIDInterval(Score):
 
     The spread of the FIDs of random halves of the fakes is that of the whole (the variance of a mean of n is twice that
     of 2 n, and halves drawn from the same images vary half as much as fresh ones; Politis & Romano, 1994, on
-    subsampling). The reals stay as they are, since the protocol names them.
+    subsampling); near equal distributions, where FID is no longer linear in the moments, the interval is too wide. The
+    reals stay as they are, since the protocol names them.
 
     Args:
         reference: The real images.
@@ -90,6 +95,7 @@ class FIDInterval(Score):
         """Both ends."""
         fakes = self.collected("features")
         check_finite(fakes, "fake")
+        enough(fakes, 20)
         whole = frechet_distance(self.reference, *moments(fakes))
         halves = [subset(fakes, len(fakes) // 2, "fid interval", draw) for draw in range(self.settings["draws"])]
         spread = torch.stack([frechet_distance(self.reference, *moments(half)) for half in halves]).std()
@@ -99,12 +105,14 @@ class FIDInterval(Score):
 class FIDInfinity(Score):
     """The FID without the bias of few fakes (Chong & Forsyth, 2020, arXiv:1911.07023, section 3.2).
 
-    The FID of N fakes is a straight line in 1 / N: it is measured for some N and followed to zero. That of the reals
-    remains. Random subsets are used, where the paper also draws fakes by quasi-random latents.
+    For many fakes, some times as many as features, the FID of N is a straight line in 1 / N: it is measured for some N
+    and followed to zero. The bias of the reals remains. Random subsets are used, where the paper also draws fakes by
+    quasi-random latents. With fewer than five times as many fakes as features the value is too low, which a warning
+    says.
 
     Args:
         reference: The real images.
-        points: Number of subset sizes, from a tenth of the fakes to all of them.
+        points: Number of subset sizes, from a tenth of the fakes, but thrice the features or half of the fakes, to all.
     """
 
     name = "fid_infinity"
@@ -118,11 +126,28 @@ class FIDInfinity(Score):
         """The value where the line ends; it may be below zero."""
         fakes = self.collected("features")
         check_finite(fakes, "fake")
-        sizes = torch.linspace(max(len(fakes) / 10, 2), len(fakes), self.settings["points"]).round().long()
+        enough(fakes, 20)
+        count, width = fakes.shape
+        if count < 5 * width:
+            rank_zero_warn(
+                f"fid_infinity of {width} features wants {5 * width} fakes or more: that of {count} is too low"
+            )
+        least = max(count / 10, min(3 * width, count / 2))
+        sizes = torch.linspace(least, count, self.settings["points"]).round().long()
         subsets = [subset(fakes, size, "fid infinity", size) for size in sizes.tolist()]
         values = torch.stack([frechet_distance(self.reference, *moments(part)) for part in subsets])
         line = torch.stack([torch.ones_like(values), 1 / sizes.to(values)], dim=1)
         return torch.linalg.lstsq(line, values[:, None]).solution[0, 0]
+
+
+def enough(fakes: Tensor, least: int) -> None:
+    """Whether parts of the fakes can be measured.
+
+    Raises:
+        UserError: they are fewer than `least`.
+    """
+    if len(fakes) < least:
+        raise UserError(f"the FID of parts of the fakes wants at least {least} of them, not {len(fakes)}")
 
 
 def subset(features: Tensor, size: int, *key: object) -> Tensor:

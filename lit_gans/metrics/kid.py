@@ -15,8 +15,10 @@ class KID(Score):
     """The squared maximum mean discrepancy of features (Binkowski et al., 2018, arXiv:1801.01401, section 4).
 
     Unbiased, with the kernel (x y / F + 1)^3, the mean over random subsets, which are those of torch-fidelity. Values
-    slightly below zero are right. The 95 % interval `kid_low` to `kid_high` follows from the spread over the subsets,
-    whose variance is smaller than that of m fresh images by 1 - m / n, and larger than that of n by n / m.
+    slightly below zero are right. The 95 % interval `kid_low` to `kid_high` is for fresh images of either kind. It
+    follows from the spread over the subsets, whose variance is smaller than that of m fresh images by 1 - m / n, and
+    larger than that of n by n / m; n is the smaller set, so that the interval is rather too wide, and twice so near
+    equal distributions. Subsets of more than half of a set tell none.
 
     Args:
         reference: The real images.
@@ -53,8 +55,8 @@ class KID(Score):
             ]
         )
         kid = {"kid": values.mean()}
-        if size < count and len(values) > 1:
-            spread = 1.96 * values.std() * (size / (count - size)) ** 0.5
+        if 2 * size <= count and len(values) > 1:
+            spread = 1.96 * values.std() * (size / (count - size) + 1 / len(values)) ** 0.5
             kid |= {"kid_low": kid["kid"] - spread, "kid_high": kid["kid"] + spread}
         return kid
 

@@ -8,7 +8,7 @@ from torch import nn
 from torchmetrics import SumMetric
 
 from lit_gans.errors import UserError
-from lit_gans.metrics.classes import LabelAccuracy
+from lit_gans.metrics.classes import LabelAccuracy, ModeCoverage
 from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.metrics.fid import FID
 from lit_gans.metrics.inception_score import InceptionScore
@@ -29,7 +29,7 @@ class Measurement:
         protocol: Which images are compared.
         reference: The reals of the protocol.
         scores: Besides FID and, if the network classifies, IS.
-        knows_labels: Whether the network's classes are those of the labels.
+        labelled: Whether the fakes were asked to be of the classes of the data.
     """
 
     def __init__(
@@ -39,11 +39,15 @@ class Measurement:
         reference: Reference,
         scores: Sequence[ScoreFactory] = (),
         *,
-        knows_labels: bool = False,
+        labelled: bool = False,
     ) -> None:
         self.network, self.protocol, self.reference = network, protocol, reference
-        always = [FID, *[InceptionScore] * (network.num_classes > 0), *[LabelAccuracy] * knows_labels]
+        knows = (network.name, network.num_classes) == (reference.name, reference.num_classes)
+        always = [FID, *[InceptionScore] * (network.num_classes > 0), *[LabelAccuracy] * (knows and labelled)]
         self.scores = [make(reference).to(reference.device) for make in (*always, *scores)]
+        if not knows and any(isinstance(score, ModeCoverage) for score in self.scores):
+            rank_zero_warn(f"no mode coverage: {network.name} does not tell the classes of {reference.name}")
+            self.scores = [score for score in self.scores if not isinstance(score, ModeCoverage)]
         self.count = SumMetric().to(reference.device)
         self.descriptions: dict[str, Description] = {}
 
@@ -85,6 +89,8 @@ class Measurement:
             "resize": network.resize,
             "n_real": len(self.reference.features),
             "n_fake": n_fake,
+            "data": self.reference.name,
+            "image_size": self.reference.image_size,
             "reference": protocol.reference,
             **conditions,
         }
@@ -93,10 +99,14 @@ class Measurement:
             if isinstance(score, PathLength):
                 score.look_at(model, network)
             found = score.compute()
-            score.reset()
             suffix = f"_{network.name}" + f"_{protocol.name}" * bool(protocol.name)
             for name, value in (found if isinstance(found, dict) else {score.name: found}).items():
                 values[name + suffix] = value.item()
                 self.descriptions[name + suffix] = description | score.settings
-        self.count.reset()
+        self.reset()
         return values
+
+    def reset(self) -> None:
+        """Forgets the fakes."""
+        for metric in (self.count, *self.scores):
+            metric.reset()

@@ -1,13 +1,14 @@
 """Whether fakes are copies of training images."""
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from lit_gans.errors import UserError
 from lit_gans.metrics.fid import FID
 from lit_gans.metrics.reference import BLOCK, Reference, check_finite, nearest
 from lit_gans.metrics.score import Embedded, Score
+from lit_gans.randomness import keyed_generator
 
 
 class MiFID(FID):
@@ -18,7 +19,7 @@ class MiFID(FID):
     the reals.
 
     Args:
-        reference: The real images, which should be those of the training.
+        reference: The real images; copies are seen if they are the training's.
         margin: The paper's tau.
     """
 
@@ -52,29 +53,31 @@ class DataCopying(Score):
     without any. `copying_p` is the chance of so many if the real images were dealt to the two sets at random (a
     permutation test by its mean and variance, Hoeffding, 1951, with a normal tail), `copying_z` its normal quantile.
 
-    Where training and held-out images are not of one distribution, `copies` is not 0 for that alone.
+    Both are unsure where the fakes are near to very few real images, as a collapsed generator's are. Copies of images
+    beyond the first `n_real` are not seen. Where training and held-out images are not of one distribution, `copies` is
+    not 0 for that alone. There is no value where the reference is not the training split, or nothing is held out.
 
     Args:
         reference: The training images, and held-out ones.
-
-    Raises:
-        UserError: there are no held-out images.
     """
 
     name = "copying"
 
     def __init__(self, reference: Reference) -> None:
         super().__init__(reference, "features")
-        if reference.held_out is None:
-            raise UserError("the test for copies compares with images that were not trained on, and there are none")
-        self.held_out = reference.held_out()
+        self.held_out = reference.held_out() if reference.held_out else None
 
     def compute(self) -> dict[str, Tensor]:
         """The three values."""
+        if self.held_out is None:
+            rank_zero_warn("no test for copies: the reference is not the training split, or no images are held out")
+            return {}
         fakes, train = self.collected("features"), len(self.reference.features)
         check_finite(fakes, "fake")
-        both = torch.cat([self.reference.features, self.held_out]).to(self.device)
-        times = torch.bincount(nearest(fakes, both)[1], minlength=len(both)).double()  # each real is the nearest one
+        both = torch.cat([self.reference.features, self.held_out])
+        order = torch.randperm(len(both), generator=keyed_generator("copying"))  # of equally near ones the first counts
+        found = order.to(self.device)[nearest(fakes, both[order].to(self.device))[1]]
+        times = torch.bincount(found, minlength=len(both)).double()  # that each real is the nearest one
         share, expected = times[:train].sum() / len(fakes), train / len(both)
         variance = (times - times.mean()).square().sum() * expected * (len(both) - train) / (len(both) - 1)
         z = (share - expected) * len(fakes) / variance.clamp(min=1e-12).sqrt()

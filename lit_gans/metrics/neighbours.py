@@ -31,8 +31,9 @@ class Neighbours(Score):
 
     def compute(self) -> dict[str, Tensor]:
         """The four shares."""
-        reals, fakes = self.reference.features.to(self.device), self.collected("features")
+        fakes = self.collected("features")
         check_finite(fakes, "fake")
+        reals, fakes = self.reference.centred(self.reference.features), self.reference.centred(fakes)
         k, density_k = self.settings["k"], self.settings["density_k"]
         fake_radii = neighbours(fakes, k)[:, -1]
         near = self.reference.neighbours(max(k, density_k))

@@ -8,6 +8,7 @@ from lit_gans.errors import UserError, at_least
 from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.metrics.reference import Reference
 from lit_gans.metrics.score import Score, scalar
+from lit_gans.precision import without_tf32
 from lit_gans.randomness import keyed_generator, seed_engines
 
 
@@ -40,7 +41,7 @@ class PathLength(Score):
         if not hasattr(getattr(model, "ema", None), "latent_dim"):
             raise UserError("the path length wants a generator that makes images from latents")
         device = next(model.ema.parameters()).device
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), without_tf32():
             seed_engines(device, "path length")  # of the labels
             self.mean, _, _ = perceptual_path_length(
                 Paths(model),

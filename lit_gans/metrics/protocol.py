@@ -62,7 +62,7 @@ class Lucic2018(Protocol):
 class StyleGANProtocol(Protocol):
     """50,000 fakes against all training images, by Inception (Karras et al., 2018, arXiv:1812.04948, table 1).
 
-    TensorFlow's resize; of large data the paper has the first 50,000, later ones of the authors all.
+    TensorFlow's resize. Of larger data the paper takes 50,000 images, and later ones of its authors all, as here.
 
     Args:
         weights: A file of Inception's weights; see `Inception`.
@@ -89,10 +89,23 @@ def short_hash(description: Description) -> str:
 
 
 def by_network(protocols: Sequence[Protocol]) -> list[tuple[FeatureNetwork, list[Protocol]]]:
-    """The protocols of each network, so that an image passes equal ones once; those without have that of the first."""
+    """The protocols of each network, so that an image passes equal ones once; those without have that of the first.
+
+    Raises:
+        UserError: two would have one name, or one has no network.
+    """
     groups: dict[object, tuple[FeatureNetwork, list[Protocol]]] = {}
+    names: list[tuple[str, str]] = []
     for protocol in protocols:
         network = protocol.features or protocols[0].features
+        if network is None:
+            raise UserError(f"the protocol {protocol.name!r} has no feature network: give it `features`")
+        if (network.name, protocol.name) in names:
+            raise UserError(
+                f"two protocols would both be called fid_{network.name}{'_' * bool(protocol.name)}{protocol.name}: "
+                "give one of them another `name`"
+            )
+        names.append((network.name, protocol.name))
         same = (network.name, network.sha256, network.resize) if is_published(network) else id(network)
         groups.setdefault(same, (network, []))[1].append(protocol)
     return list(groups.values())

@@ -22,7 +22,7 @@ from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.metrics.measurement import Measurement, ScoreFactory
 from lit_gans.metrics.protocol import Description, Protocol, Split, by_network, short_hash
 from lit_gans.metrics.reals import reference_of
-from lit_gans.metrics.score import embedded
+from lit_gans.metrics.score import drawn_labels, embedded
 from lit_gans.precision import without_autocast
 from lit_gans.randomness import keyed_generator
 
@@ -43,9 +43,10 @@ class ImageQuality(Callback):
     it was made; equal hashes compare.
 
     Of a model with labels (`num_classes` above 0), `validation_step` returns those of its fakes as `"label"`, and the
-    samples get those of the reals in turn, so that both sets have the same share of each class. Where a network
-    classifies the very classes of the data, `val/label_accuracy` is the share of fakes that it takes for what they were
-    asked to be: 1 / `num_classes` of a model that ignores its labels.
+    samples get labels drawn from those of the reals, with replacement: if fakes had the very labels of the reals they
+    are compared with, both sets would vary together, and look nearer than those of a model without labels. Where a
+    network classifies the very classes of the data, `val/label_accuracy` is the share of fakes that it takes for what
+    they were asked to be: 1 / `num_classes` of a model that ignores its labels.
 
     Args:
         features: Feature networks, or own modules (see `CustomFeatures`); by default the one shipped for the dataset,
@@ -98,10 +99,10 @@ class ImageQuality(Callback):
         if self.per_class and not getattr(model, "num_classes", 0):
             raise UserError("metrics.per_class=true: this model takes no labels, so its fakes are of no class")
         networks = feature_networks(self.features, data.name, data.image_shape)
-        if not networks:
-            return []
         counts = {"n_real": self.n_real, "n_fake": self.n_fake, "reference": self.reference}
-        return [*(Protocol(features=network, **counts) for network in networks), *self.further]
+        protocols = [*(Protocol(features=network, **counts) for network in networks), *self.further]
+        by_network(protocols)  # or says what is wrong with them
+        return protocols
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Builds networks here, in the worker: spawned processes would share the memory of earlier ones."""
@@ -115,6 +116,9 @@ class ImageQuality(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Embeds the reals, or finds that they were; once."""
         self._added = 0
+        for _, measurements in self._measured:
+            for measurement in measurements:
+                measurement.reset()  # of a pass that was broken off
         if not trainer.sanity_checking:
             self._prepare(trainer, pl_module)
 
@@ -153,7 +157,6 @@ class ImageQuality(Callback):
         classes = getattr(pl_module, "num_classes", 0)
         with _untouched_randomness(device), torch.inference_mode():
             for network, protocols in by_network(self._protocols):
-                knows_labels = (network.name, network.num_classes) == (data.name, classes)
                 references = [
                     reference_of(
                         data,
@@ -167,7 +170,7 @@ class ImageQuality(Callback):
                     for protocol in protocols
                 ]
                 measurements = [
-                    Measurement(network, protocol, reference, self.scores, knows_labels=knows_labels)
+                    Measurement(network, protocol, reference, self.scores, labelled=classes > 0)
                     for protocol, reference in zip(protocols, references, strict=True)
                 ]
                 self._measured.append((network, measurements))
@@ -204,8 +207,7 @@ class ImageQuality(Callback):
         batches = range(trainer.global_rank, math.ceil((wanted - first) / self.batch_size), trainer.world_size)
         labels = None
         if getattr(pl_module, "num_classes", 0):
-            of_reals = trainer.datamodule.reference_dataloader(self.reference).labels[: self.n_real]
-            labels = of_reals[torch.arange(wanted) % len(of_reals)]  # fake i is asked to be what real i is
+            labels = drawn_labels(trainer.datamodule.reference_dataloader(self.reference).labels, wanted)
         for k in _bar(trainer, batches, "fake images"):
             start = first + k * self.batch_size
             count = min(self.batch_size, wanted - start)

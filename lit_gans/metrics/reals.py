@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from functools import cache
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -56,33 +57,32 @@ def reference_of(
 
         return kept_features(network, content_of(images), embed, everyone)
 
-    other = "test" if protocol.reference == "train" else "train"
     return Reference(
         features(protocol.reference),
-        data.reference_dataloader(protocol.reference).labels[: protocol.n_real],
+        data.reference_dataloader(protocol.reference).labels,
         device=home(device),
-        held_out=lambda: features(other),
+        held_out=cache(lambda: features("test")) if protocol.reference == "train" else None,
         num_classes=data.num_classes,
+        name=data.name,
+        image_size="x".join(map(str, data.image_shape[1:])),
     )
 
 
-def file_features(
-    files: PlainImages, count: int | None, network: FeatureNetwork, device: torch.device, bar: Bar
-) -> Tensor:
-    """Features (N, F) of the first `count` image files, or of all; kept like those of a DataModule.
+def reference_of_files(files: PlainImages, network: FeatureNetwork, device: torch.device, bar: Bar) -> Reference:
+    """Image files as reals; their features are kept like those of a DataModule.
 
     Args:
         files: The images.
-        count: How many of them.
         network: On `device`.
         device: Where they are embedded.
         bar: Shows progress.
     """
-    wanted, collected = min(count or len(files), len(files)), Collected("features").to(home(device))
 
     def embed() -> Tensor:
-        for number, images in enumerate(bar(files.batches(wanted, BLOCK), "real images")):
+        collected = Collected("features").to(home(device))
+        for number, images in enumerate(bar(files.batches(len(files), BLOCK), "real images")):
             collected.update(embedded(network, images.to(device), None, number * BLOCK))
         return collected.compute()
 
-    return kept_features(network, f"{files.key} {wanted}", embed)
+    size = "x".join(map(str, files.image_shape[1:]))
+    return Reference(kept_features(network, files.key, embed), device=home(device), name=files.name, image_size=size)

@@ -28,10 +28,12 @@ class Reference:
 
     Args:
         features: (N, F), float32, of the images that fakes are compared with; they stay where they are.
-        labels: (N,), their classes, where they have any.
+        labels: Classes of all images of the split, of which these are the first, where they have any.
         device: Where scores compute.
         held_out: Gives features (M, F) of real images that no model was trained on, where there are any.
         num_classes: Labels go from 0 to `num_classes - 1`; 0 where there are none.
+        name: Of the data.
+        image_size: Of the images, such as "28x28".
 
     Raises:
         UserError: fewer than two images, or features that are not finite.
@@ -45,12 +47,15 @@ class Reference:
         device: torch.device | str = "cpu",
         held_out: Callable[[], Tensor] | None = None,
         num_classes: int = 0,
+        name: str = "",
+        image_size: str = "",
     ) -> None:
         if len(features) < 2:
             raise UserError(f"a comparison needs at least 2 real images, not {len(features)}")
         check_finite(features, "real")
         self.features, self.labels, self.device = features, labels, torch.device(device)
         self.held_out, self.num_classes = held_out, num_classes
+        self.name, self.image_size = name, image_size
         self._neighbours: dict[int, Tensor] = {}
 
     @cached_property
@@ -78,8 +83,12 @@ class Reference:
     def neighbours(self, k: int) -> Tensor:
         """(N, k): distances of each image to the k nearest other ones, ascending."""
         if k not in self._neighbours:
-            self._neighbours[k] = neighbours(self.features.to(self.device), k)
+            self._neighbours[k] = neighbours(self.centred(self.features), k)
         return self._neighbours[k]
+
+    def centred(self, features: Tensor) -> Tensor:
+        """Features (N, F) around the mean of the reals, on the device: distances keep their digits there."""
+        return features.to(self.device) - self.mean.float()
 
 
 def check_finite(features: Tensor, kind: str) -> None:
@@ -136,7 +145,8 @@ def neighbours(features: Tensor, k: int) -> Tensor:
 
 def nearest(features: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     """Distance (N,) of each of the features (N, F) to the nearest of others (M, F), and which (N,) that is."""
-    found = [torch.cdist(part, others).min(1) for part in features.split(BLOCK)]
+    centre = others.mean(0)  # around which distances keep their digits
+    found = [torch.cdist(part - centre, others - centre).min(1) for part in features.split(BLOCK)]
     return torch.cat([part.values for part in found]), torch.cat([part.indices for part in found])
 
 

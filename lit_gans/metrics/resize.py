@@ -12,7 +12,7 @@ from lit_gans.errors import UserError
 Resize = Literal["tf1", "clean"]
 RESIZES: dict[Resize, str] = {
     "tf1": "bilinear as in TensorFlow 1, not antialiased",
-    "clean": "bicubic, antialiased, not rounded",
+    "clean": "bicubic, antialiased, clipped, not rounded",
 }
 
 
@@ -20,7 +20,7 @@ class Resized(nn.Module):
     """Maps images (N, 1 or 3, H, W), uint8, to float32 (N, 3, size, size), (levels - mean) / std.
 
     "tf1" is that of the first published scores (torch-fidelity's port); it skips pixels of images that shrink. "clean"
-    is clean-fid's (Parmar et al. 2022, arXiv:2104.11222): Pillow's bicubic filter on floats. Grey is repeated.
+    is clean-fid's (Parmar et al. 2022, arXiv:2104.11222): Pillow's bicubic filter on floats, clipped. Grey is repeated.
 
     Args:
         size: height and width that the network reads.
@@ -49,7 +49,7 @@ class Resized(nn.Module):
             raise UserError(f"this feature network reads images of 1 or 3 channels, not of {levels.shape[1]}")
         images, size = levels.float(), (self.size, self.size)
         if self.antialiased:
-            images = F.interpolate(images, size, mode="bicubic", antialias=True)
+            images = F.interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 255)
         else:
             images = interpolate_bilinear_2d_like_tensorflow1x(images, size=size, align_corners=False)
         return (images - self.mean) / self.std

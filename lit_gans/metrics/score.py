@@ -9,6 +9,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.metrics.reference import Reference
+from lit_gans.randomness import keyed_generator
 
 
 class Embedded(NamedTuple):
@@ -99,6 +100,11 @@ def embedded(network: FeatureNetwork, images: Tensor, label: Tensor | None, star
     label = torch.full_like(place, -1) if label is None else label.to(images.device)
     nothing = (images.new_empty(0, size) for size in (network.num_features, network.num_classes))
     return Embedded(*(network(images) if len(images) else nothing), label, place)
+
+
+def drawn_labels(labels: Tensor, count: int) -> Tensor:
+    """Labels (count,) for fakes: drawn from those of real images, with replacement, the same at each call."""
+    return labels[torch.randint(len(labels), (count,), generator=keyed_generator("labels of fakes"))]
 
 
 def home(device: torch.device) -> torch.device:

@@ -204,11 +204,15 @@ class GAN(AdversarialModule):
         return torch.cat(images) if images else torch.empty(0, *self.ema.image_shape, device=self.device)
 
     def validation_step(self, batch: Labelled, batch_idx: int) -> dict[str, Tensor]:
-        """As many fakes of the averaged generator as there are reals; the same latents at every validation."""
+        """As many fakes of the averaged generator as there are reals; the same latents at every validation.
+
+        Labels are drawn from those of the batch, with replacement: see `ImageQuality`.
+        """
         index = batch_idx * self.trainer.world_size + self.trainer.global_rank
-        labels = batch.label if self.num_classes else None
-        fake = self.sample(len(batch.image), labels, keyed_generator("validation", index))
-        return {"real": batch.image, "fake": fake, "label": batch.label}
+        n, random = len(batch.image), keyed_generator("labels of validation", index)
+        label = batch.label[torch.randint(max(n, 1), (n,), generator=random).to(batch.label.device)]
+        fake = self.sample(n, label if self.num_classes else None, keyed_generator("validation", index))
+        return {"real": batch.image, "fake": fake, "label": label}
 
 
 def truncated(latent: Tensor, most: float) -> Tensor:

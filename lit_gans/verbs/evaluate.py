@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 from torchvision.transforms.v2.functional import resize
 from torchvision.utils import save_image
@@ -32,6 +33,7 @@ from lit_gans.metrics.evaluation import Evaluated, Generated, evaluate_images
 from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.metrics.measurement import ScoreFactory
 from lit_gans.metrics.protocol import Protocol, Split, short_hash
+from lit_gans.metrics.score import drawn_labels
 from lit_gans.run import read_config
 
 
@@ -84,6 +86,8 @@ def evaluate(
         raise UserError("--features=[] measures nothing: name a feature network, or leave the option out")
     most = max(protocol.n_fake for protocol in wanted)
     results = {}
+    if not checkpoints and (size := PlainImages(images).image_shape) != against.image_shape:
+        rank_zero_warn(f"{images} has images of {size[1]}x{size[2]} pixels, and {reals} others")
     for path in checkpoints or [images]:
         fakes = drawn_from(load(path).to(target), against, reference, most, seed) if checkpoints else PlainImages(path)
         results[path.stem] = evaluate_images(
@@ -128,11 +132,10 @@ def data_of(run: Path, root: str | None) -> ImageData:
 def drawn_from(
     model: AdversarialModule, reals: ImageData | PlainImages, split: Split, count: int, seed: int
 ) -> Generated:
-    """A model's images; fake i is asked to be what real i is, where there are labels."""
+    """A model's images, with labels drawn from those of the reals."""
     labels = None
     if model.num_classes and isinstance(reals, ImageData):
-        of_reals = reals.split(split)[1]
-        labels = of_reals[torch.arange(count) % len(of_reals)]
+        labels = drawn_labels(reals.split(split)[1], count)
     return Generated(model, count, labels, seed)
 
 
@@ -146,7 +149,7 @@ def all_scores(
         sizes.add(min(there, protocol.n_real or there))
     scores = [partial(KID, subset_size=min(1000, *sizes)), Neighbours, MiFID, FIDInterval, FIDInfinity]
     if isinstance(reals, ImageData):
-        scores += [DataCopying, *[ModeCoverage] * (reals.num_classes > 0)]
+        scores += [*[DataCopying] * (protocols[0].reference == "train"), *[ModeCoverage] * (reals.num_classes > 0)]
     if isinstance(fakes, Generated):
         scores += [PathLength, *[ClassFID] * (fakes.labels is not None)]
     return scores
