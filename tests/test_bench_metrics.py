@@ -5,7 +5,6 @@ import torch
 
 from experiments.bench import metrics
 from experiments.bench.__main__ import COMPARISONS
-from experiments.bench.fitting import Noise
 from lit_gans import DCGAN
 
 
@@ -13,9 +12,8 @@ from lit_gans import DCGAN
 def test_both_validations_log_the_same_fid(model, tmp_path, monkeypatch):
     monkeypatch.setenv("LIT_GANS_CACHE", str(tmp_path))
     torch.manual_seed(0)
-    data, network = Noise(image_size=28, batch_size=128, channels=1, count=300), model()
-    sides = metrics.metrics_of_validation(300)
-    first, again = ([metrics.validate(network, data, metric) for metric in sides] for _ in range(2))
+    sides = metrics.validations(model(), 300).values()
+    first, again = ([validate() for validate in sides] for _ in range(2))
     assert first == again  # what a round leaves behind changes nothing
     assert first[0] == pytest.approx(first[1], rel=1e-4)
     assert first[0] > 0

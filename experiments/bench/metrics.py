@@ -28,14 +28,16 @@ from lit_gans.metrics.score import Embedded, Score
 TORCHMETRICS = "torchmetrics'"
 
 
-def share(title: str, rounds: int, ours: Callable[[], object], theirs: Callable[[], object]) -> str:
-    """Our time over theirs, the median of rounds in which both come first by turns; one more goes before."""
-    times: dict[Callable, list[float]] = {ours: [], theirs: []}
-    for number in tqdm(range(rounds + 1), title, leave=False):
-        for side in (ours, theirs)[:: -1 if number % 2 else 1]:
-            times[side].append(seconds(side))
-    ratio = statistics.median(o / t for o, t in zip(times[ours][1:], times[theirs][1:], strict=True))
-    return f"{ratio:.2f} of {title} time ({statistics.median(times[ours][1:]):.2f} s)"
+def against(sides: dict[str, Callable[[], object]], rounds: int) -> str:
+    """Our time over that of each other: medians of rounds, each in the other order, after one that does not count."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for number in tqdm(range(rounds + 1), "against each other", leave=False):
+        for name in list(sides)[:: -1 if number % 2 else 1]:
+            times[name].append(seconds(sides[name]))
+    ours, *others = (times[name][1:] for name in sides)
+    shares = [statistics.median(o / t for o, t in zip(ours, theirs, strict=True)) for theirs in others]
+    told = ", ".join(f"{part:.2f} of {name} time" for part, name in zip(shares, list(sides)[1:], strict=True))
+    return f"{told} ({statistics.median(ours):.2f} s)"
 
 
 # -- a validation ------------------------------------------------------------------------------------------------------
@@ -104,21 +106,22 @@ def validate(model: L.LightningModule, data: ImageData, metric: L.Callback) -> f
     return trainer.validate(model, data, verbose=False)[0]["val/fid"]
 
 
-def metrics_of_validation(count: int) -> tuple[ImageQuality, Documented]:
-    """Ours and theirs, of the same images by the same network; ours also computes the IS."""
-    network = SmallClassifier("mnist")
-    return ImageQuality(features=[network], n_real=count, n_fake=count, reference="test"), Documented(network)
+def validations(model: L.LightningModule, count: int) -> dict[str, Callable[[], float]]:
+    """What validates, by whose metric it is, on the same images with the same network; ours also computes the IS."""
+    data, network = Noise(image_size=28, batch_size=128, channels=1, count=count), SmallClassifier("mnist")
+    ours = ImageQuality(features=[network], n_real=count, n_fake=count, reference="test")
+    return {
+        "ours": partial(validate, model, data, ours),
+        TORCHMETRICS: partial(validate, model, data, Documented(network)),
+    }
 
 
 def validation(count: int, rounds: int) -> str:
     """A whole validation at 28 pixels, with the fakes made in it and with fakes that are there."""
-    data = Noise(image_size=28, batch_size=128, channels=1, count=count)
-    lines = []
-    for name, model in {"fakes by DCGAN": DCGAN(image_shape=data.image_shape), "fakes given": Given()}.items():
-        with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, LIT_GANS_CACHE=folder):
-            sides = (partial(validate, model, data, metric) for metric in metrics_of_validation(count))
-            lines.append(f"{name}: {share(TORCHMETRICS, rounds, *sides)}")
-    return f"Validation with {count} images: {'; '.join(lines)}"
+    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, LIT_GANS_CACHE=folder):
+        made = against(validations(DCGAN(image_shape=(1, 28, 28)), count), rounds)
+        given = against(validations(Given(), count), rounds)
+    return f"Validation with {count} images, fakes by DCGAN: {made}; fakes given: {given}"
 
 
 # -- scores of given features ------------------------------------------------------------------------------------------
@@ -154,17 +157,11 @@ def distances(real: Tensor, fake: Tensor) -> dict[str, Callable[[], object]]:
     }
 
 
-def against_all(sides: dict[str, Callable[[], object]], rounds: int) -> str:
-    """Ours against each of the others."""
-    ours = sides.pop("ours")
-    return ", ".join(share(name, rounds, ours, theirs) for name, theirs in sides.items())
-
-
 def fid(count: int, width: int, rounds: int) -> str:
     """The computing of a FID, of more images than features and of fewer."""
     lines = []
     for n in (count, width // 2):
-        compared = against_all(distances(features_of(n, width), features_of(n, width)), rounds)
+        compared = against(distances(features_of(n, width), features_of(n, width)), rounds)
         lines.append(f"FID of {n} x {width} features: {compared}")
     return "\n".join(lines)
 
@@ -181,7 +178,7 @@ def shares_of_neighbours(real: Tensor, fake: Tensor) -> dict[str, Callable[[], o
 
 def neighbours(count: int, width: int, rounds: int) -> str:
     """Precision and recall: time, and the memory that ours takes."""
-    compared = against_all(shares_of_neighbours(features_of(count, width), features_of(count, width)), rounds)
+    compared = against(shares_of_neighbours(features_of(count, width), features_of(count, width)), rounds)
     memory = afresh(f"from experiments.bench.metrics import memory_of_neighbours as m; print(m({count}, {width}))")
     return f"Precision, recall, density, coverage of {count} x {width} features: {compared}, {memory} MiB of 2048"
 
