@@ -24,6 +24,7 @@ from lit_gans.metrics import (
     Neighbours,
     Reference,
 )
+from lit_gans.metrics.fid import lower_half
 from lit_gans.metrics.memorisation import closest_pairs
 from lit_gans.metrics.score import Embedded
 from lit_gans.randomness import keyed_generator
@@ -80,6 +81,17 @@ def test_fid_keeps_its_digits_far_from_zero():
     real, fake = gaussian(500, 16, "real"), gaussian(500, 16, "fake")
     shifted = value(FID, real.double() + 1e5, fake.double() + 1e5).item()
     assert shifted == pytest.approx(value(FID, real, fake).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(("count", "dead"), [(400, 0), (400, 1), (280, 0)])
+def test_root_of_the_reals_and_its_product_with_the_fakes_are_whole(count, dead):
+    """Wider than a block, where zeros are left out; with a covariance that is regular, singular, of few images."""
+    real, fake = gaussian(count, 300, "real"), gaussian(400, 300, "fake")
+    real[:, :dead] = 0
+    factor, covariance = Reference(real).factor, fake.double().T.cov()
+    torch.testing.assert_close(factor @ factor.T, real.double().T.cov())
+    whole = factor.T @ covariance @ factor
+    torch.testing.assert_close(lower_half(factor, covariance).tril(), whole.tril(), rtol=0, atol=1e-12)
 
 
 def test_equal_sets_have_distance_zero():
