@@ -5,6 +5,7 @@ import torch
 
 from experiments.bench import metrics
 from experiments.bench.__main__ import COMPARISONS
+from experiments.bench.memory import afresh
 from lit_gans import DCGAN
 
 
@@ -45,6 +46,17 @@ def test_a_score_is_computed_anew_at_each_call(name):
     make = {"fid": metrics.distances, "neighbours": metrics.shares_of_neighbours}[name]
     for compute in make(metrics.features_of(30, 4), metrics.features_of(30, 4)).values():
         assert compute() is not compute()
+
+
+def test_memory_is_that_of_the_process_alone():
+    """What its parent had does not hide what it takes."""
+    much = torch.ones(2**28)  # 1 GiB
+    took = afresh(
+        "import torch; from experiments.bench.memory import resident; before = resident(); "
+        "torch.ones(2**24); print(round(resident() - before))"
+    )
+    assert much[-1] == 1
+    assert 60 < int(took) < 70
 
 
 @pytest.mark.parametrize("name", ["validation", "fid", "neighbours"])

@@ -7,11 +7,8 @@ import torch
 from torch import nn
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
-from lit_gans.metrics import (
-    FID,
-    FIDInfinity,
-    FIDInterval,
-)
+from lit_gans.metrics import FID, FIDInfinity, FIDInterval, Reference
+from lit_gans.metrics.fid import lower_half
 from lit_gans.randomness import keyed_generator
 from tests.scoring import fresh_fakes, gaussian, value
 
@@ -80,3 +77,14 @@ def test_infinite_fid_with_many_features():
     assert found == pytest.approx(32 * 0.04, abs=0.12)
     with pytest.warns(UserWarning, match="fid_infinity of 32 features wants 160 fakes or more"):
         value(FIDInfinity, real, fakes[0][:159])
+
+
+@pytest.mark.parametrize(("count", "dead"), [(400, 0), (400, 1), (280, 0)])
+def test_root_of_the_reals_and_its_product_with_the_fakes_are_whole(count, dead):
+    """Wider than a block, where zeros are left out; with a covariance that is regular, singular, of few images."""
+    real, fake = gaussian(count, 300, "real"), gaussian(400, 300, "fake")
+    real[:, :dead] = 0
+    factor, covariance = Reference(real).factor, fake.double().T.cov()
+    torch.testing.assert_close(factor @ factor.T, real.double().T.cov())
+    whole = factor.T @ covariance @ factor
+    torch.testing.assert_close(lower_half(factor, covariance).tril(), whole.tril(), rtol=0, atol=1e-12)

@@ -3,6 +3,8 @@
 import logging
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import lightning as L
 import torch
@@ -49,8 +51,6 @@ def fit(
     model: L.LightningModule, data: ImageData, steps: int, *callbacks: L.Callback, accelerator: str = "cpu"
 ) -> float:
     """Seconds that our training takes, with a log row as often as by default, and nothing said."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning")
     watch = Stopwatch()
     trainer = L.Trainer(
         accelerator=accelerator,
@@ -63,5 +63,19 @@ def fit(
         enable_model_summary=False,
         callbacks=[watch, *callbacks],
     )
-    trainer.fit(model, data)
+    with quiet(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        trainer.fit(model, data)
     return watch.seconds
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Lets Lightning say nothing of what goes well."""
+    logger = logging.getLogger("lightning.pytorch")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

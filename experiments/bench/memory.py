@@ -1,7 +1,6 @@
 """Memory: that of a long run, and the peak of each variant."""
 
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -22,8 +21,9 @@ VARIANTS = [name for name in lit_gans.__all__ if isinstance(getattr(lit_gans, na
 
 
 def resident() -> float:
-    """Most memory that this process has had so far, in MiB; Linux counts it in KiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Most memory that this process has had so far, in MiB; by Linux, since `ru_maxrss` begins at the parent's peak."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) / 1024
 
 
 class Growth(L.Callback):

@@ -1,6 +1,5 @@
 """Our metrics against torchmetrics and torch-fidelity, as shares of their time."""
 
-import logging
 import os
 import statistics
 import tempfile
@@ -17,7 +16,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from tqdm import tqdm
 
 from datamodules import ImageData, Labelled
-from experiments.bench.fitting import Noise
+from experiments.bench.fitting import Noise, quiet
 from experiments.bench.memory import afresh, resident
 from experiments.bench.training import seconds
 from lit_gans import DCGAN
@@ -92,7 +91,6 @@ class Given(L.LightningModule):
 
 def validate(model: L.LightningModule, data: ImageData, metric: L.Callback) -> float:
     """The FID that a validation logs."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     trainer = L.Trainer(
         accelerator="cpu",
         devices=1,
@@ -103,7 +101,8 @@ def validate(model: L.LightningModule, data: ImageData, metric: L.Callback) -> f
         default_root_dir=os.environ["LIT_GANS_CACHE"],
         callbacks=[metric],
     )
-    return trainer.validate(model, data, verbose=False)[0]["val/fid"]
+    with quiet():
+        return trainer.validate(model, data, verbose=False)[0]["val/fid"]
 
 
 def validations(model: L.LightningModule, count: int) -> dict[str, Callable[[], float]]:
