@@ -129,7 +129,12 @@ def test_bad_protocols():
     with pytest.raises(UserError, match="the protocol 'few' has no feature network"):
         validated(features=[], protocols=[Protocol(name="few")])
     alone = Protocol(name="few", features=SmallClassifier("digits"), n_fake=40)
-    assert "val/fid_digits_few" in validated(features=[], protocols=[alone])[0]
+    row, _ = validated(features=[], protocols=[alone])
+    assert row["val/fid"] == row["val/fid_digits_few"]
+    quality = ImageQuality(features=[], protocols=[alone])
+    run = trainer(max_steps=1, limit_val_batches=1.0, val_check_interval=1, callbacks=[quality])
+    run.fit(small_gan(image_shape=(1, 8, 8), num_classes=10), Digits())
+    assert run.callback_metrics["best/fid"] == run.callback_metrics["val/fid_digits_few"]
 
 
 def test_a_pass_that_was_broken_off_leaves_no_fakes():

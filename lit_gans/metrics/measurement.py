@@ -30,6 +30,10 @@ class Measurement:
         reference: The reals of the protocol.
         scores: Besides FID and, if the network classifies, IS.
         labelled: Whether the fakes were asked to be of the classes of the data.
+
+    Attributes:
+        suffix: Of the names of its values.
+        descriptions: How each of the latest values was made, by name.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Measurement:
             rank_zero_warn(f"no mode coverage: {network.name} does not tell the classes of {reference.name}")
             self.scores = [score for score in self.scores if not isinstance(score, ModeCoverage)]
         self.count = SumMetric().to(reference.device)
+        self.suffix = f"_{network.name}" + f"_{protocol.name}" * bool(protocol.name)
         self.descriptions: dict[str, Description] = {}
 
     def update(self, fakes: Embedded) -> None:
@@ -99,10 +104,9 @@ class Measurement:
             if isinstance(score, PathLength):
                 score.look_at(model, network)
             found = score.compute()
-            suffix = f"_{network.name}" + f"_{protocol.name}" * bool(protocol.name)
             for name, value in (found if isinstance(found, dict) else {score.name: found}).items():
-                values[name + suffix] = value.item()
-                self.descriptions[name + suffix] = description | score.settings
+                values[name + self.suffix] = value.item()
+                self.descriptions[name + self.suffix] = description | score.settings
         self.reset()
         return values
 

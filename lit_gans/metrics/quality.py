@@ -181,13 +181,12 @@ class ImageQuality(Callback):
         with _untouched_randomness(device), torch.inference_mode(), without_autocast(device):
             if hasattr(pl_module, "sample"):
                 self._add_samples(trainer, pl_module)
-            for _, measurements in self._measured:
-                for measurement in measurements:
-                    found = measurement.compute(pl_module, ema=True, precision=str(trainer.precision))
-                    values |= found
-                    self.descriptions |= measurement.descriptions
-        first = f"_{self._protocols[0].features.name}"
-        plain = {name.removesuffix(first): name for name in values if name.endswith(first)}
+            for measurement in [each for _, measurements in self._measured for each in measurements]:
+                found = measurement.compute(pl_module, ema=True, precision=str(trainer.precision))
+                if not values:  # the first protocol has plain names, too
+                    plain = {name.removesuffix(measurement.suffix): name for name in found}
+                values |= found
+                self.descriptions |= measurement.descriptions
         values |= {short: values[name] for short, name in plain.items()}
         self.descriptions |= {short: self.descriptions[name] for short, name in plain.items()}
         values = {f"{prefix}/{name}": value for name, value in values.items()}
@@ -200,10 +199,8 @@ class ImageQuality(Callback):
 
     def _add_samples(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Tops the fakes up to the most that a protocol wants; the k-th batch is always the same, whoever draws it."""
-        wanted = max(protocol.n_fake for protocol in self._protocols)
-        first = int(
-            trainer.strategy.reduce(torch.tensor(self._added, device=trainer.strategy.root_device), reduce_op="sum")
-        )
+        wanted, added = self._wanted(), torch.tensor(self._added, device=trainer.strategy.root_device)
+        first = int(trainer.strategy.reduce(added, reduce_op="sum"))
         batches = range(trainer.global_rank, math.ceil((wanted - first) / self.batch_size), trainer.world_size)
         labels = None
         if getattr(pl_module, "num_classes", 0):
