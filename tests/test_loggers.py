@@ -46,6 +46,15 @@ def test_a_scheduler_may_end_the_process_of_wandb_first():
     assert log._experiment is None
 
 
+def test_wandb_is_told_how_each_metric_was_made():
+    log = WandbRun(".", name="run", config={"seed": 0})
+    for digest in ("12345678", "90abcdef"):
+        log.log_protocols({"val/fid": digest})
+    assert log.experiment.config["protocols"] == {"val/fid": "90abcdef"}
+    assert log.experiment.config["seed"] == 0
+    log.finalize("success")
+
+
 def test_numbers_are_read_back_exactly():
     for value in (0.1, 1 / 3, 1e-30, 12345.678, float("inf")):
         assert float(shortest(value)) == value
