@@ -142,6 +142,7 @@ CONTENTS = {
     "curves.png": "losses, accuracy of D, FID and IS over kimg",
     "metrics.csv": "every logged row",
     "protocols.json": "how each metric was made",
+    "evaluation": "what `lit-gans evaluate` measured, with pictures",
     "checkpoints": "last.ckpt to continue from; best.ckpt by FID, once one was measured",
     "tensorboard": "the same rows for TensorBoard",
     "wandb": "the same rows for W&B; send them with `wandb sync`",

@@ -64,8 +64,8 @@ def test_a_run_with_all_its_checkpoints(capsys):
     assert {path.stem for path in (run / "evaluation").glob("*.png")} == pictures
     assert all(Image.open(path).size > (100, 100) for path in (run / "evaluation").glob("*.png"))
     before = Path(run, "evaluation", "evaluation.json").read_text()
-    main(["evaluate", str(run / "checkpoints" / "last.ckpt"), *FEW, "--output=again"])
-    assert evaluation("again")[0] == {"last": values["last"]}
+    main(["evaluate", str(run / "checkpoints" / "last.ckpt"), *FEW])
+    assert evaluation(run / "evaluation" / "last")[0] == {"last": values["last"]}
     main(["evaluate", str(run), *FEW, "--seed=1", "--output=other", "--scores=[]"])
     assert evaluation("other")[0]["last"].keys() < values["last"].keys()
     assert evaluation("other")[0]["last"]["fid_digits"] != values["last"]["fid_digits"]
@@ -116,6 +116,9 @@ def test_two_folders_or_archives():
     assert few["fake"]["fid_digits"] != values["fake"]["fid_digits"]
     protocol = stored["protocols"][stored["values"]["fake"]["fid_digits"]["protocol"]]
     assert (protocol["n_real"], protocol["n_fake"], protocol["image_size"]) == (20, 30, "8x8")
+    assert (protocol["data"], protocol["reference"]) == ("images", "files")
+    main(["evaluate", "fake", "fake", *classifier, "--scores=[]", "--n_fake=30", "--n_real=20", "--output=other"])
+    assert not evaluation("other")[1]["protocols"].keys() & stored["protocols"].keys()  # of other reals
     main(["evaluate", "real", "real", *classifier, "--output=same"])
     same = evaluation("same")[0]["real"]
     assert same["fid_digits"] == pytest.approx(0, abs=1e-6)

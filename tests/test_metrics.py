@@ -15,6 +15,7 @@ from lit_gans import metrics
 from lit_gans.errors import UserError
 from lit_gans.metrics import ImageQuality, SmallClassifier
 from lit_gans.metrics.features import SHIPPED, FeatureNetwork
+from lit_gans.metrics.reference import content_of
 from lit_gans.randomness import keyed_generator
 
 
@@ -104,6 +105,7 @@ def test_logged_names_and_protocol():
         "n_fake": 100,
         "data": "digits",
         "image_size": "8x8",
+        "content": content_of(ToyData().split("train")[0][:150])[:16],
         "reference": "train",
         "ema": True,
         "precision": "32-true",

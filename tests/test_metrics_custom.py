@@ -42,6 +42,20 @@ def test_an_own_module_is_frozen_and_reads_256_levels():
     assert (plain.num_classes, plain(images)[1].shape) == (0, (4, 0))
 
 
+class Largest(nn.Module):
+    def forward(self, images):
+        return images.amax((2, 3))
+
+
+class Smallest(nn.Module):
+    def forward(self, images):
+        return images.amin((2, 3))
+
+
+def test_an_own_module_without_weights_is_known_by_its_code():
+    assert CustomFeatures(Largest(), (1, 8, 8)).sha256 != CustomFeatures(Smallest(), (1, 8, 8)).sha256
+
+
 def test_an_own_module_is_known_by_its_weights():
     digests = [CustomFeatures(Moments(scale=scale), (1, 8, 8)).sha256 for scale in (1.0, 1.0, 2.0)]
     assert digests[0] == digests[1] != digests[2]

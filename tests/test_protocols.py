@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from functools import partial
 from inspect import signature
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from datamodules import Digits
 from lit_gans.errors import UserError
 from lit_gans.loggers import CSVRows
 from lit_gans.metrics import (
+    KID,
     CleanProtocol,
     ImageQuality,
     Lucic2018,
+    Neighbours,
     PathLength,
     Protocol,
     Reference,
@@ -106,6 +109,15 @@ def test_a_run_says_beside_its_numbers_how_they_were_made():
         digest = made.pop("hash")
         assert digest == short_hash(made)
     assert told["val/fid"]["n_real"] == 300
+
+
+def test_a_run_that_goes_on_with_other_scores_keeps_what_it_said_of_the_first():
+    for scores in ([partial(KID, subset_size=50)], [Neighbours]):
+        quality = ImageQuality(n_real=300, n_fake=310, scores=scores)
+        run = trainer(max_steps=1, limit_val_batches=1.0, val_check_interval=1, callbacks=[quality])
+        run.fit(small_gan(image_shape=(1, 8, 8), num_classes=10), Digits())
+    told = json.loads(Path(run.default_root_dir, "protocols.json").read_text())
+    assert {"val/fid", "val/kid", "val/precision"} < told.keys()
 
 
 def test_few_images_are_warned_of():

@@ -33,7 +33,7 @@ def _none_seen():
 
 def features(data=None, network=None, **protocol):
     protocol = Protocol(**{"n_real": 100} | protocol)
-    return reference_of(data or Digits(), protocol, network or Counting("digits"), torch.device("cpu")).features
+    return reference_of(data or Digits(), protocol, network or Counting("digits"), device=torch.device("cpu")).features
 
 
 def stored():
@@ -125,12 +125,12 @@ def test_jobs_at_the_same_time_see_whole_files_or_none():
 
 def test_held_out_are_the_test_images_of_a_reference_of_training_images():
     protocol, network = Protocol(n_real=50), SmallClassifier("digits")
-    reference = reference_of(Digits(), protocol, network, torch.device("cpu"))
+    reference = reference_of(Digits(), protocol, network, device=torch.device("cpu"))
     images, labels = Digits().split("test")
     assert torch.allclose(reference.held_out(), network(images[:50] / 127.5 - 1)[0], atol=1e-5)
     assert torch.equal(reference.labels, Digits().split("train")[1])
     protocol = Protocol(reference="test")
-    reference = reference_of(Digits(), protocol, network, torch.device("cpu"))
+    reference = reference_of(Digits(), protocol, network, device=torch.device("cpu"))
     assert reference.held_out is None
     assert torch.equal(reference.labels, labels)
 

@@ -1,7 +1,9 @@
 """A network of one's own as a feature network."""
 
 import re
+from contextlib import suppress
 from hashlib import sha256
+from inspect import getsource
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +24,7 @@ class CustomFeatures(FeatureNetwork):
         image_shape: (channels, height, width); two black images of that shape show what the module gives.
 
     Attributes:
-        sha256: hash of the module's weights.
+        sha256: hash of the module's class and weights.
 
     Raises:
         UserError: the module gives something else, here or when called.
@@ -77,8 +79,10 @@ def _describe(value: object) -> str:
 
 
 def _hash_of(module: nn.Module) -> str:
-    """SHA-256 over the names and bytes of all weights and buffers, in order."""
+    """SHA-256 over the source of the class, where there is any, and names and bytes of all weights and buffers."""
     digest = sha256()
+    with suppress(OSError, TypeError):
+        digest.update(getsource(type(module)).encode())
     for name, value in module.state_dict().items():
         digest.update(name.encode())
         digest.update(value.cpu().contiguous().flatten().view(torch.uint8).numpy())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -9,9 +10,9 @@ from tqdm import tqdm
 
 from datamodules.base import ImageData
 from datamodules.plain_images import PlainImages
-from lit_gans.metrics.measurement import Measurement, ScoreFactory
+from lit_gans.metrics.measurement import ScoreFactory, measurements
 from lit_gans.metrics.memorisation import closest_pairs
-from lit_gans.metrics.protocol import Description, Protocol, by_network
+from lit_gans.metrics.protocol import Description, Protocol
 from lit_gans.metrics.reals import reference_of, reference_of_files
 from lit_gans.metrics.score import Collected, embedded, home
 from lit_gans.metrics.sources import Generated, Real
@@ -62,20 +63,11 @@ def evaluate_images(
     classes = fakes.classes if isinstance(fakes, Generated) else 0
     if isinstance(fakes, PlainImages) and min(protocol.n_fake for protocol in protocols) < len(fakes):
         fakes = fakes.mixed()  # of which the first are of all kinds
-    networks = []
-    for network, group in by_network(protocols):
-        network.to(device)
-        references = [
-            reference_of_files(reals.part(protocol.n_real), network, device, bar)
-            if isinstance(reals, PlainImages)
-            else reference_of(reals, protocol, network, device, batch_size=batch_size, bar=bar)
-            for protocol in group
-        ]
-        measurements = [
-            Measurement(network, protocol, reference, scores, labelled=classes > 0)
-            for protocol, reference in zip(group, references, strict=True)
-        ]
-        networks.append((network, measurements))
+    if isinstance(reals, PlainImages):
+        refer = partial(reference_of_files, reals, device=device, bar=bar)
+    else:
+        refer = partial(reference_of, reals, device=device, batch_size=batch_size, bar=bar)
+    networks = measurements(protocols, scores, refer, device=device, labelled=classes > 0)
     result = Evaluated()
     wanted = min(max(protocol.n_fake for protocol in protocols), len(fakes))
     collected = Collected("features").to(home(device))
@@ -83,14 +75,14 @@ def evaluate_images(
     with torch.inference_mode():
         for images in bar(fakes.batches(wanted, batch_size), "fake images", -(-wanted // batch_size)):
             labels = None if not classes else fakes.labels[start : start + len(images)]
-            for index, (network, measurements) in enumerate(networks):
+            for index, (network, group) in enumerate(networks):
                 found = embedded(network, images.to(device), labels, start)
-                for measurement in measurements:
+                for measurement in group:
                     measurement.update(found)
                 if index == 0:
                     collected.update(found)
             start += len(images)
-        everything = [measurement for _, measurements in networks for measurement in measurements]
+        everything = [measurement for _, group in networks for measurement in group]
         for measurement in bar(everything, "scores"):
             conditions = {"ema": True, "precision": "32-true"} if model is not None else {}
             result.values |= measurement.compute(model, **conditions)
@@ -100,10 +92,15 @@ def evaluate_images(
     originals = reals.part(first.n_real) if isinstance(reals, PlainImages) else Real(reals, first.reference)
     result.pairs = fakes.pick(order.tolist()).cpu(), originals.pick(nearest.tolist())
     if classes:
-        shown = torch.arange(min(classes, 16)) * classes // min(classes, 16)
-        numbers = [number for label in shown for number in (fakes.labels == label).nonzero().flatten()[:8].tolist()]
-        result.by_class = fakes.pick(numbers).cpu()
+        result.by_class = some_of_each(fakes, classes).cpu()
     return result
+
+
+def some_of_each(fakes: Generated, classes: int, each: int = 8, most: int = 16) -> Tensor:
+    """`each` images (N, C, H, W) of each class, of many classes of `most` from the first to the last."""
+    shown = torch.arange(min(classes, most)) * classes // min(classes, most)
+    numbers = [number for label in shown for number in (fakes.labels == label).nonzero().flatten()[:each].tolist()]
+    return fakes.pick(numbers)
 
 
 def bar(items: Iterable, title: str, total: int | None = None) -> Iterable:

@@ -13,7 +13,7 @@ from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.metrics.fid import FID
 from lit_gans.metrics.inception_score import InceptionScore
 from lit_gans.metrics.path_length import PathLength
-from lit_gans.metrics.protocol import Description, Protocol
+from lit_gans.metrics.protocol import Description, Protocol, by_network
 from lit_gans.metrics.reference import Reference
 from lit_gans.metrics.score import Embedded, Score
 
@@ -77,7 +77,7 @@ class Measurement:
         Raises:
             UserError: there are fewer than two fakes, or their features are not finite.
         """
-        network, protocol, place = self.network, self.protocol, torch.empty(0, dtype=torch.long)
+        network, place = self.network, torch.empty(0, dtype=torch.long)
         nothing = (torch.empty(0, size) for size in (network.num_features, network.num_classes))
         self.update(Embedded(*nothing, place, place))  # a process that had no batch joins the exchange with none
         n_fake = int(self.count.compute())
@@ -96,7 +96,8 @@ class Measurement:
             "n_fake": n_fake,
             "data": self.reference.name,
             "image_size": self.reference.image_size,
-            "reference": protocol.reference,
+            "content": self.reference.content,
+            "reference": self.reference.split,
             **conditions,
         }
         values = {}
@@ -114,3 +115,26 @@ class Measurement:
         """Forgets the fakes."""
         for metric in (self.count, *self.scores):
             metric.reset()
+
+
+def measurements(
+    protocols: Sequence[Protocol],
+    scores: Sequence[ScoreFactory],
+    refer: Callable[[Protocol, FeatureNetwork], Reference],
+    *,
+    device: torch.device,
+    labelled: bool,
+) -> list[tuple[FeatureNetwork, list[Measurement]]]:
+    """Each network, on the device, with the measurements of its protocols; equal networks are one.
+
+    Args:
+        protocols: Those without a network have that of the first.
+        scores: Besides FID and IS.
+        refer: Gives the reals of a protocol, embedded by a network.
+        device: Where images are embedded.
+        labelled: Whether the fakes were asked to be of the classes of the data.
+    """
+    return [
+        (network, [Measurement(network, one, refer(one, network), scores, labelled=labelled) for one in group])
+        for network, group in ((network.to(device), group) for network, group in by_network(protocols))
+    ]

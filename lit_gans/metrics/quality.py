@@ -3,7 +3,8 @@
 import json
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from lit_gans.files import replacing
 from lit_gans.metrics.classes import ClassFID
 from lit_gans.metrics.custom import feature_networks
 from lit_gans.metrics.features import FeatureNetwork
-from lit_gans.metrics.measurement import Measurement, ScoreFactory
+from lit_gans.metrics.measurement import Measurement, ScoreFactory, measurements
 from lit_gans.metrics.protocol import Description, Protocol, Split, by_network, short_hash
 from lit_gans.metrics.reals import reference_of
 from lit_gans.metrics.score import drawn_labels, embedded
@@ -116,9 +117,8 @@ class ImageQuality(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Embeds the reals, or finds that they were; once."""
         self._added = 0
-        for _, measurements in self._measured:
-            for measurement in measurements:
-                measurement.reset()  # of a pass that was broken off
+        for measurement in self._measurements():
+            measurement.reset()  # of a pass that was broken off
         if not trainer.sanity_checking:
             self._prepare(trainer, pl_module)
 
@@ -155,25 +155,16 @@ class ImageQuality(Callback):
             return
         device, data = trainer.strategy.root_device, trainer.datamodule
         classes = getattr(pl_module, "num_classes", 0)
+        refer = partial(
+            reference_of,
+            data,
+            device=device,
+            batch_size=self.batch_size,
+            everyone=lambda yes: trainer.strategy.reduce_boolean_decision(yes, all=True),
+            bar=lambda items, title: _bar(trainer, items, title),
+        )
         with _untouched_randomness(device), torch.inference_mode():
-            for network, protocols in by_network(self._protocols):
-                references = [
-                    reference_of(
-                        data,
-                        protocol,
-                        network.to(device),
-                        device,
-                        batch_size=self.batch_size,
-                        everyone=lambda yes: trainer.strategy.reduce_boolean_decision(yes, all=True),
-                        bar=lambda items, title: _bar(trainer, items, title),
-                    )
-                    for protocol in protocols
-                ]
-                measurements = [
-                    Measurement(network, protocol, reference, self.scores, labelled=classes > 0)
-                    for protocol, reference in zip(protocols, references, strict=True)
-                ]
-                self._measured.append((network, measurements))
+            self._measured = measurements(self._protocols, self.scores, refer, device=device, labelled=classes > 0)
 
     def _evaluate(self, trainer: Trainer, pl_module: LightningModule) -> None:
         device = trainer.strategy.root_device
@@ -181,7 +172,7 @@ class ImageQuality(Callback):
         with _untouched_randomness(device), torch.inference_mode(), without_autocast(device):
             if hasattr(pl_module, "sample"):
                 self._add_samples(trainer, pl_module)
-            for measurement in [each for _, measurements in self._measured for each in measurements]:
+            for measurement in self._measurements():
                 found = measurement.compute(pl_module, ema=True, precision=str(trainer.precision))
                 if not values:  # the first protocol has plain names, too
                     plain = {name.removesuffix(measurement.suffix): name for name in found}
@@ -211,6 +202,9 @@ class ImageQuality(Callback):
             asked = None if labels is None else labels[start : start + count]
             self._add(pl_module.sample(count, asked, keyed_generator("evaluation", k)), asked, start)
 
+    def _measurements(self) -> list[Measurement]:
+        return [measurement for _, group in self._measured for measurement in group]
+
     def _wanted(self) -> int:
         return max(protocol.n_fake for protocol in self._protocols)
 
@@ -220,20 +214,22 @@ class ImageQuality(Callback):
         self._added += count
         for place in range(0, count, self.batch_size):
             part = slice(place, min(place + self.batch_size, count))
-            for network, measurements in self._measured:
+            for network, group in self._measured:
                 fakes = embedded(network, images[part], None if labels is None else labels[part], start + place)
-                for measurement in measurements:
+                for measurement in group:
                     measurement.update(fakes)
 
     @rank_zero_only
     def _tell(self, trainer: Trainer) -> None:
-        """Says beside the numbers how they were made."""
+        """Says beside the numbers how they were made; scores that only an earlier part of the run had stay told."""
         hashed = {f"val/{name}": {"hash": short_hash(made), **made} for name, made in self.descriptions.items()}
         path = Path(trainer.default_root_dir) / "protocols.json"
-        text = json.dumps(hashed, indent=1)
-        if not path.exists() or path.read_text() != text:
+        told = {}
+        with suppress(OSError, ValueError):
+            told = json.loads(path.read_text())
+        if told != (both := {**told, **hashed}):
             with replacing(path) as temporary:
-                temporary.write_text(text)
+                temporary.write_text(json.dumps(both, indent=1))
         for logger in trainer.loggers:
             if hasattr(logger, "log_protocols"):
                 logger.log_protocols({name: made["hash"] for name, made in hashed.items()})

@@ -22,8 +22,8 @@ def reference_of(
     data: LightningDataModule,
     protocol: Protocol,
     network: FeatureNetwork,
-    device: torch.device,
     *,
+    device: torch.device,
     batch_size: int = 256,
     everyone: Callable[[bool], bool] = bool,
     bar: Bar = lambda items, title: items,
@@ -40,7 +40,7 @@ def reference_of(
         bar: Shows progress.
     """
 
-    def features(split: str) -> Tensor:
+    def features(split: str) -> tuple[Tensor, str]:
         loader = data.reference_dataloader(split)
         images = loader.images[: protocol.n_real]
 
@@ -55,28 +55,36 @@ def reference_of(
                     collected.update(embedded(network, part, None, start + place))
             return collected.compute()
 
-        return kept_features(network, content_of(images), embed, everyone)
+        content = content_of(images)
+        return kept_features(network, content, embed, everyone), content
 
+    found, content = features(protocol.reference)
     return Reference(
-        features(protocol.reference),
+        found,
         data.reference_dataloader(protocol.reference).labels,
         device=home(device),
-        held_out=cache(lambda: features("test")) if protocol.reference == "train" else None,
+        held_out=cache(lambda: features("test")[0]) if protocol.reference == "train" else None,
         num_classes=data.num_classes,
         name=data.name,
         image_size="x".join(map(str, data.image_shape[1:])),
+        split=protocol.reference,
+        content=content[:16],
     )
 
 
-def reference_of_files(files: PlainImages, network: FeatureNetwork, device: torch.device, bar: Bar) -> Reference:
+def reference_of_files(
+    files: PlainImages, protocol: Protocol, network: FeatureNetwork, *, device: torch.device, bar: Bar
+) -> Reference:
     """Image files as reals; their features are kept like those of a DataModule.
 
     Args:
         files: The images.
+        protocol: Says how many of them.
         network: On `device`.
         device: Where they are embedded.
         bar: Shows progress.
     """
+    files = files.part(protocol.n_real)
 
     def embed() -> Tensor:
         collected = Collected("features").to(home(device))
@@ -84,5 +92,12 @@ def reference_of_files(files: PlainImages, network: FeatureNetwork, device: torc
             collected.update(embedded(network, images.to(device), None, number * BLOCK))
         return collected.compute()
 
-    size = "x".join(map(str, files.image_shape[1:]))
-    return Reference(kept_features(network, files.key, embed), device=home(device), name=files.name, image_size=size)
+    key = files.key
+    return Reference(
+        kept_features(network, key, embed),
+        device=home(device),
+        name=files.name,
+        image_size="x".join(map(str, files.image_shape[1:])),
+        split="files",
+        content=key[:16],
+    )

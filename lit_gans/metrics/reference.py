@@ -34,6 +34,8 @@ class Reference:
         num_classes: Labels go from 0 to `num_classes - 1`; 0 where there are none.
         name: Of the data.
         image_size: Of the images, such as "28x28".
+        split: What the images are of the data.
+        content: A hash of the images.
 
     Raises:
         UserError: fewer than two images, or features that are not finite.
@@ -49,13 +51,15 @@ class Reference:
         num_classes: int = 0,
         name: str = "",
         image_size: str = "",
+        split: str = "",
+        content: str = "",
     ) -> None:
         if len(features) < 2:
             raise UserError(f"a comparison needs at least 2 real images, not {len(features)}")
         check_finite(features, "real")
         self.features, self.labels, self.device = features, labels, torch.device(device)
         self.held_out, self.num_classes = held_out, num_classes
-        self.name, self.image_size = name, image_size
+        self.name, self.image_size, self.split, self.content = name, image_size, split, content
         self._neighbours: dict[int, Tensor] = {}
 
     @cached_property

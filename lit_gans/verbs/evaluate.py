@@ -58,7 +58,8 @@ def evaluate(
     Args:
         images: A run directory (all its checkpoints), a checkpoint in one, or a folder or zip of images.
         reals: A folder or zip of real images; by default the data of the run.
-        output: Folder for evaluation.json and the pictures; by default `evaluation` in the run directory.
+        output: Folder for evaluation.json and the pictures; by default `evaluation` in the run directory, or for one
+            checkpoint a folder of its name in that.
         data_root: Where the data of the run are now.
         features: Feature networks, or own modules; by default the one shipped for the data, else Inception.
         n_real: Number of reals, the first ones; null for all.
@@ -98,9 +99,10 @@ def evaluate(
             device=target,
             batch_size=batch_size,
         )
-    write(results, output or run / "evaluation")
+    output = output or run / "evaluation" / (images.stem if images.suffix else "")
+    write(results, output)
     print(table({name: result.values for name, result in results.items()}))
-    print(f"evaluation.json and pictures: {output or run / 'evaluation'}")
+    print(f"evaluation.json and pictures: {output}")
 
 
 def checkpoints_of(path: Path) -> list[Path]:
