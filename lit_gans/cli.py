@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from importlib import import_module
 from inspect import signature
@@ -21,6 +22,7 @@ VERBS = {
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one verb; what the user can mend is said in one line, with an exit code that is not 0."""
+    warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {' '.join(str(message).split())}\n"
     arguments = sys.argv[1:] if arguments is None else arguments
     verb = arguments[0] if arguments else "--help"
     if verb in ("-h", "--help"):
@@ -58,8 +60,9 @@ def run_function(function: Callable[..., None], arguments: list[str]) -> None:
     """Calls a verb that is a function: what stands before its `*` is given by place, and may be left out if it can."""
     from lit_gans import metrics
     from lit_gans.explain import Parser
-    from lit_gans.parsing import learn_short_names
+    from lit_gans.parsing import learn_short_names, mend_parser
 
+    mend_parser()
     learn_short_names(metrics)
     title, _, described = function.__doc__.partition("Args:")
     parser = Parser(prog=f"lit-gans {function.__name__}", description=title.strip(), allow_abbrev=False)

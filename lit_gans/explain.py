@@ -66,7 +66,7 @@ def explain(message: str, options: Iterable[str]) -> str:
     if match := re.search(r"unrecognized arguments: ([^\s=]+)", message):
         return f"there is no option {match[1]}{nearest(match[1], options)}"
     key = match[1] if (match := re.search(r'Parser key "(\S+)":', message)) else ""
-    if match := re.search(r"abc.Sequence'>. Got value: (\w+)$", message):
+    if match := re.search(r"(?:abc.Sequence|Expected a <class 'list)'>\. Got value: (\w+)$", message):
         return f"{key} is a list: write [{match[1]}]"
     if match := re.search(r"Expected a dot import path string: (\S+)", message):
         kind = "number or class" if "Expected a <class 'float'>" in message else "class"
@@ -80,6 +80,8 @@ def explain(message: str, options: Iterable[str]) -> str:
         given = re.search(r"NestedArg\(key='(\w+)'", message)
         return f"{given[1] if given else key}: {readable(match[1] or match[2])}"
     if match := re.search(r"Subtypes: \[(.*)\]\n(?:.*\n)*\s*Given value: (.+)", message):
+        if match[1].startswith("list["):
+            return f"{key} is a list: write [{match[2]}]"
         return f"{key}: {match[2]!r} is none of {readable(match[1])}"
     if match := re.search(r"arguments are required: (?:\w+\.)?(\w+)", message):
         if needing := [cls.__name__ for cls in our_classes() if needs(cls, match[1])]:

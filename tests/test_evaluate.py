@@ -143,7 +143,7 @@ def test_the_pictures_show_what_they_say():
     main([*SMALL, *QUIET, "--model.conditional=true"])
     generated = Generated(load(run_dirs()[0]), 200, torch.arange(200) % 10, 0)
     digits = [Protocol(features=SmallClassifier("digits"), n_real=100, n_fake=200)]
-    result = evaluate_images(generated, Digits(), digits, [], device=torch.device("cpu"))
+    result = evaluate_images(generated, Digits(), digits, [], device=torch.device("cpu"), batch_size=33)
     expected = generated.pick([label + 10 * turn for label in range(10) for turn in range(8)])
     assert torch.equal(result.by_class, expected)
     labels = torch.arange(200) % 10
@@ -236,12 +236,14 @@ def test_mistakes_are_said_in_one_line(capsys):
     assert "real is no run, nor a checkpoint in one: give a folder or zip of real images" in line("real")
     assert "name a folder for the results with --output" in line("real", "real")
     assert "there are no images (jpg, png, webp, bmp) in empty" in line("real", "empty", *classifier)
-    assert "no folder or zip archive of images at nowhere" in line("nowhere", "real", *classifier)
+    assert "there is no nowhere" in line("nowhere", "real", *classifier)
+    assert "there is no nowhere" in line("real", "nowhere", *classifier)
+    assert "there are no images (jpg, png, webp, bmp) in empty" in line("empty", "real", "--output=out")
     assert "cannot decode broken/003.png" in line("broken", "real", *classifier)
     assert "unlike/003.png has 8x9 pixels, 000.png has 8x8: bring all images to one size" in line(
         "unlike", "real", *classifier
     ).replace(str(Path.cwd()) + "/", "")
-    assert "subsets of 1000 images, and there are 8 real and 8 fake" in line(
+    assert "KID needs at least 1000 real and 1000 fake images, not 8 and 8" in line(
         "real", "real", *classifier, "--scores=[KID]"
     )
     assert "there is no class 'KIDD'; did you mean KID?" in line("real", "real", *classifier, "--scores=[KIDD]")

@@ -184,10 +184,19 @@ def test_repeats_exactly_and_the_sanity_check_leaves_no_trace():
     assert checked[1:] == plain
 
 
+class Careless(nn.Module):
+    """Features that draw."""
+
+    def forward(self, images):
+        return images.flatten(1) + torch.rand(1)
+
+
 def test_training_does_not_notice_an_evaluation(tmp_path):
-    model = ToyGAN(learning_rate=0.1)
-    rows, trainer = fitted(model, ImageQuality(n_real=150, n_fake=100))
+    model, state = ToyGAN(learning_rate=0.1), torch.get_rng_state()
+    features = [SmallClassifier("digits"), Careless()]
+    rows, trainer = fitted(model, ImageQuality(n_real=150, n_fake=100, features=features))
     before, after = model.random_states[::2], model.random_states[1::2]
+    assert torch.equal(before[0], state)
     assert len(before) == 3
     assert all(map(torch.equal, before, after))
     trainer.save_checkpoint(tmp_path / "last.ckpt")
@@ -208,6 +217,7 @@ def test_best_fid_is_the_smallest_so_far_and_survives_a_resume(tmp_path):
     resumed = ImageQuality(n_real=150, n_fake=100)
     resumed.load_state_dict(quality.state_dict() | {"best_fid": 0.125})
     assert [row["best/fid"] for row in fitted(ToyGAN(), resumed)[0]] == [0.125] * 3
+    assert resumed.validations == 6
 
 
 def test_mixed_precision_gives_the_same_number():

@@ -236,12 +236,12 @@ def test_bad_input_is_said():
             value(score, real, broken)
     with pytest.raises(UserError, match="features of 2 of 50 fake images are not finite"):
         value(FID, real, broken)
-    with pytest.raises(UserError, match="wants at least 20 of them, not 19"):
+    with pytest.raises(UserError, match="FIDInterval needs at least 20 real and 20 fake images, not 50 and 19"):
         value(FIDInterval, real, real[:19])
-    with pytest.raises(UserError, match="subsets of 1000 images, and there are 50 real and 50 fake"):
+    with pytest.raises(UserError, match="1000 fake images, not 50 and 50: take more, or smaller subsets"):
         value(KID, real, real)
-    with pytest.raises(UserError, match="5-th nearest neighbour of an image needs more than 5 images, not 5"):
-        value(Neighbours, real[:5], real)
+    with pytest.raises(UserError, match="Neighbours needs at least 6 real and 6 fake images, not 50 and 5"):
+        value(Neighbours, real, real[:5])
     with pytest.raises(UserError, match="at least 2 real images, not 1"):
         Reference(real[:1])
     with pytest.warns(UserWarning, match="no test for copies"):

@@ -4,7 +4,8 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from lit_gans.metrics.reference import Reference, check_finite
+from lit_gans.metrics.fid import frechet_distance
+from lit_gans.metrics.reference import Reference, check_finite, moments
 from lit_gans.metrics.score import Score
 
 
@@ -80,34 +81,16 @@ class ClassFID(Score):
 
     def compute(self) -> dict[str, Tensor]:
         """`fid_class<k>` of each class but those with fewer than two images of either kind, which a warning names."""
-        features, labels = self.collected("features"), self.collected("label")
-        check_finite(features, "fake")
+        features, labels = self.fakes(), self.collected("label")
         real = self.reference.features.to(self.device)
         of_real = self.reference.labels[: len(real)].to(self.device)
         values, few = {}, []
         for k in range(self.reference.num_classes):
-            distance = frechet_distance(real[of_real == k], features[labels == k])
-            if distance.isnan():
+            reals, fakes = real[of_real == k], features[labels == k]
+            if min(len(reals), len(fakes)) < 2:
                 few.append(str(k))
             else:
-                values[f"fid_class{k}"] = distance
+                values[f"fid_class{k}"] = frechet_distance(Reference(reals, device=self.device), *moments(fakes))
         if few:
             rank_zero_warn(f"no FID of class {', '.join(few)}: it takes at least 2 real and 2 fake images of a class")
         return values
-
-
-def frechet_distance(real: Tensor, fake: Tensor) -> Tensor:
-    """|m - m'|^2 + Tr(C + C' - 2 (C C')^(1/2)) between features (N, F) and (M, F); NaN if N or M is less than two.
-
-    Heusel et al. 2017 (arXiv:1706.08500), eq. 6. With C = A^T A and C' = B^T B, the trace of the root is the sum of the
-    singular values of A B^T; unlike the covariances, these matrices have no more rows than there are images.
-    """
-    if min(len(real), len(fake)) < 2:
-        return torch.tensor(torch.nan, dtype=torch.float64, device=real.device)
-    real, fake = real.double(), fake.double()
-    means = real.mean(0), fake.mean(0)
-    centred = ((real - means[0]) / (len(real) - 1) ** 0.5, (fake - means[1]) / (len(fake) - 1) ** 0.5)
-    first, second = (torch.linalg.qr(rows, mode="r").R for rows in centred)
-    spreads = first.square().sum() + second.square().sum()
-    distance = (means[0] - means[1]).square().sum() + spreads - 2 * torch.linalg.svdvals(first @ second.mT).sum()
-    return distance.clamp(min=0)  # equal sets give -1e-14

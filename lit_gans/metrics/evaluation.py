@@ -68,6 +68,9 @@ def evaluate_images(
     else:
         refer = partial(reference_of, reals, device=device, batch_size=batch_size, bar=bar)
     networks = measurements(protocols, scores, refer, device=device, labelled=classes > 0)
+    everything = [measurement for _, group in networks for measurement in group]
+    for measurement in everything:
+        measurement.check(len(fakes))
     result = Evaluated()
     wanted = min(max(protocol.n_fake for protocol in protocols), len(fakes))
     collected = Collected("features").to(home(device))
@@ -82,7 +85,6 @@ def evaluate_images(
                 if index == 0:
                     collected.update(found)
             start += len(images)
-        everything = [measurement for _, group in networks for measurement in group]
         for measurement in bar(everything, "scores"):
             conditions = {"ema": True, "precision": "32-true"} if model is not None else {}
             result.values |= measurement.compute(model, **conditions)

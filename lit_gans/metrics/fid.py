@@ -5,7 +5,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from lit_gans.errors import UserError, at_least
-from lit_gans.metrics.reference import Reference, check_finite, moments
+from lit_gans.metrics.reference import Reference, moments
 from lit_gans.metrics.score import Embedded, Score
 from lit_gans.randomness import keyed_generator
 
@@ -65,6 +65,7 @@ class FID(Score):
     def compute(self) -> Tensor:
         """The distance."""
         count = len(self.collected("place"))
+        self.check(count)
         if self.broken:
             raise UserError(f"the features of {self.broken} of {count} fake images are not finite: nor are the images?")
         shift = self.total / count
@@ -86,6 +87,7 @@ class FIDInterval(Score):
     """
 
     name = "fid_interval"
+    least = 20
 
     def __init__(self, reference: Reference, *, draws: int = 30) -> None:
         at_least(2, draws=draws)
@@ -93,9 +95,7 @@ class FIDInterval(Score):
 
     def compute(self) -> dict[str, Tensor]:
         """Both ends."""
-        fakes = self.collected("features")
-        check_finite(fakes, "fake")
-        enough(fakes, 20)
+        fakes = self.fakes()
         whole = frechet_distance(self.reference, *moments(fakes))
         halves = [subset(fakes, len(fakes) // 2, "fid interval", draw) for draw in range(self.settings["draws"])]
         spread = torch.stack([frechet_distance(self.reference, *moments(half)) for half in halves]).std()
@@ -116,6 +116,7 @@ class FIDInfinity(Score):
     """
 
     name = "fid_infinity"
+    least = 20
     higher_is_better = False
 
     def __init__(self, reference: Reference, *, points: int = 15) -> None:
@@ -124,9 +125,7 @@ class FIDInfinity(Score):
 
     def compute(self) -> Tensor:
         """The value where the line ends; it may be below zero."""
-        fakes = self.collected("features")
-        check_finite(fakes, "fake")
-        enough(fakes, 20)
+        fakes = self.fakes()
         count, width = fakes.shape
         if count < 5 * width:
             rank_zero_warn(
@@ -138,16 +137,6 @@ class FIDInfinity(Score):
         values = torch.stack([frechet_distance(self.reference, *moments(part)) for part in subsets])
         line = torch.stack([torch.ones_like(values), 1 / sizes.to(values)], dim=1)
         return torch.linalg.lstsq(line, values[:, None]).solution[0, 0]
-
-
-def enough(fakes: Tensor, least: int) -> None:
-    """Whether parts of the fakes can be measured.
-
-    Raises:
-        UserError: they are fewer than `least`.
-    """
-    if len(fakes) < least:
-        raise UserError(f"the FID of parts of the fakes wants at least {least} of them, not {len(fakes)}")
 
 
 def subset(features: Tensor, size: int, *key: object) -> Tensor:

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_gans.errors import UserError, at_least
-from lit_gans.metrics.reference import Reference, check_finite
+from lit_gans.errors import at_least
+from lit_gans.metrics.reference import Reference
 from lit_gans.metrics.score import Score
 
 SEED = 2020  # of torch-fidelity, so that the subsets are the same
@@ -26,27 +26,23 @@ class KID(Score):
         subsets: Number of subsets.
 
     Raises:
-        UserError: when computed: there are fewer images than a subset has.
+        UserError: when computed: there are fewer images than a subset has, or features are not finite.
     """
 
     name = "kid"
     higher_is_better = False
+    way_out = "take more, or smaller subsets: scores+=KID and after it scores.subset_size"
 
     def __init__(self, reference: Reference, *, subset_size: int = 1000, subsets: int = 100) -> None:
         at_least(2, subset_size=subset_size)
         at_least(1, subsets=subsets)
         super().__init__(reference, "features", subset_size=subset_size, subsets=subsets)
+        self.least = subset_size
 
     def compute(self) -> dict[str, Tensor]:
         """`kid`, and where subsets are smaller than the sets `kid_low` and `kid_high`."""
-        fakes, reals = self.collected("features").double(), self.reference.features.to(self.device).double()
-        check_finite(fakes, "fake")
+        fakes, reals = self.fakes().double(), self.reference.features.to(self.device).double()
         size, count = self.settings["subset_size"], min(len(fakes), len(reals))
-        if count < size:
-            raise UserError(
-                f"KID wants subsets of {size} images, and there are {len(reals)} real and {len(fakes)} fake ones: "
-                f"give it a subset_size of at most {count}"
-            )
         random = np.random.RandomState(SEED)  # noqa: NPY002 (the draws of the reference tool)
         values = torch.stack(
             [

@@ -7,7 +7,6 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 from torchmetrics import SumMetric
 
-from lit_gans.errors import UserError
 from lit_gans.metrics.classes import LabelAccuracy, ModeCoverage
 from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.metrics.fid import FID
@@ -56,6 +55,15 @@ class Measurement:
         self.suffix = f"_{network.name}" + f"_{protocol.name}" * bool(protocol.name)
         self.descriptions: dict[str, Description] = {}
 
+    def check(self, fakes: int) -> None:
+        """Whether so many fakes will do for all scores.
+
+        Raises:
+            UserError: one needs more, or more reals.
+        """
+        for score in self.scores:
+            score.check(min(fakes, self.protocol.n_fake))
+
     def update(self, fakes: Embedded) -> None:
         """Takes those of some fakes whose places are within the protocol's number."""
         wanted = fakes.place < self.protocol.n_fake
@@ -75,14 +83,13 @@ class Measurement:
             `<score>_<network>[_<protocol>]` and its value. `descriptions` tells of each how it was made.
 
         Raises:
-            UserError: there are fewer than two fakes, or their features are not finite.
+            UserError: a score needs more fakes, or their features are not finite.
         """
         network, place = self.network, torch.empty(0, dtype=torch.long)
         nothing = (torch.empty(0, size) for size in (network.num_features, network.num_classes))
         self.update(Embedded(*nothing, place, place))  # a process that had no batch joins the exchange with none
         n_fake = int(self.count.compute())
-        if n_fake < 2:
-            raise UserError(f"FID needs at least 2 real and 2 fake images; there are {n_fake} fakes")
+        self.check(n_fake)
         if (fewest := min(n_fake, len(self.reference.features))) <= network.num_features:
             rank_zero_warn(
                 f"FID of {network.num_features} features from {fewest} images depends on their number more than on "

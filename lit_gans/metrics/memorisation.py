@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from lit_gans.metrics.fid import FID
-from lit_gans.metrics.reference import BLOCK, Reference, check_finite, nearest
+from lit_gans.metrics.reference import BLOCK, Reference, nearest
 from lit_gans.metrics.score import Embedded, Score
 from lit_gans.randomness import keyed_generator
 
@@ -72,8 +72,7 @@ class DataCopying(Score):
         if self.held_out is None:
             rank_zero_warn("no test for copies: the reference is not the training split, or no images are held out")
             return {}
-        fakes, train = self.collected("features"), len(self.reference.features)
-        check_finite(fakes, "fake")
+        fakes, train = self.fakes(), len(self.reference.features)
         both = torch.cat([self.reference.features, self.held_out])
         order = torch.randperm(len(both), generator=keyed_generator("copying"))  # of equally near ones the first counts
         found = order.to(self.device)[nearest(fakes, both[order].to(self.device))[1]]

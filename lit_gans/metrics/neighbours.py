@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from lit_gans.metrics.reference import BLOCK, Reference, check_finite, neighbours
+from lit_gans.errors import at_least
+from lit_gans.metrics.reference import BLOCK, Reference, neighbours
 from lit_gans.metrics.score import Score
 
 
@@ -21,19 +22,19 @@ class Neighbours(Score):
         density_k: Which neighbour, for density and coverage.
 
     Raises:
-        UserError: when computed: there are not more than k images.
+        UserError: when computed: there are not more than k images, or features are not finite.
     """
 
     name = "neighbours"
 
     def __init__(self, reference: Reference, *, k: int = 3, density_k: int = 5) -> None:
+        at_least(1, k=k, density_k=density_k)
         super().__init__(reference, "features", k=k, density_k=density_k)
+        self.least = max(k, density_k) + 1
 
     def compute(self) -> dict[str, Tensor]:
         """The four shares."""
-        fakes = self.collected("features")
-        check_finite(fakes, "fake")
-        reals, fakes = self.reference.centred(self.reference.features), self.reference.centred(fakes)
+        reals, fakes = self.reference.centred(self.reference.features), self.reference.centred(self.fakes())
         k, density_k = self.settings["k"], self.settings["density_k"]
         fake_radii = neighbours(fakes, k)[:, -1]
         near = self.reference.neighbours(max(k, density_k))

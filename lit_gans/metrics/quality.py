@@ -40,8 +40,8 @@ class ImageQuality(Callback):
 
     Logged are `val/<score>_<network>[_<protocol>]`, for the first network also `val/<score>`, and while fitting
     `best/fid` with `best/of`, the number of validations that it is the smallest of: the smallest of many noisy values
-    flatters. In a test `test/` takes the place of `val/`. `protocols.json` in the run directory tells of each value how
-    it was made; equal hashes compare.
+    flatters. In a test `test/` takes the place of `val/`. `protocols.json` in the run directory tells of each value the
+    hash of its protocol, and of each hash the protocol; equal hashes compare.
 
     Of a model with labels (`num_classes` above 0), `validation_step` returns those of its fakes as `"label"`, and the
     samples get labels drawn from those of the reals, with replacement: if fakes had the very labels of the reals they
@@ -64,8 +64,8 @@ class ImageQuality(Callback):
         descriptions: How each of the latest values was made, by name; empty before the first.
 
     Raises:
-        UserError: too few images; when the run starts: no DataModule, feature weights that cannot be had, or
-            `per_class` of a model without labels.
+        UserError: too few images; when the run starts: no DataModule, feature weights that cannot be had, fewer images
+            than a score needs, or `per_class` of a model without labels.
     """
 
     def __init__(
@@ -99,7 +99,10 @@ class ImageQuality(Callback):
         """
         if self.per_class and not getattr(model, "num_classes", 0):
             raise UserError("metrics.per_class=true: this model takes no labels, so its fakes are of no class")
-        networks = feature_networks(self.features, data.name, data.image_shape)
+        try:
+            networks = feature_networks(self.features, data.name, data.image_shape)
+        except UserError as error:
+            raise UserError(f"{error}, or measure nothing with --metrics.features=[]") from error
         counts = {"n_real": self.n_real, "n_fake": self.n_fake, "reference": self.reference}
         protocols = [*(Protocol(features=network, **counts) for network in networks), *self.further]
         by_network(protocols)  # or says what is wrong with them
@@ -114,8 +117,13 @@ class ImageQuality(Callback):
                 self._protocols, self._measured = self.protocols(trainer.datamodule, pl_module), []
             trainer.strategy.barrier("feature networks")
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Embeds the reals, or finds that they were: what is wrong with them shows before the training."""
+        if trainer.enable_validation:
+            self._prepare(trainer, pl_module)
+
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Embeds the reals, or finds that they were; once."""
+        """Makes ready for the fakes."""
         self._added = 0
         for measurement in self._measurements():
             measurement.reset()  # of a pass that was broken off
@@ -131,7 +139,8 @@ class ImageQuality(Callback):
         if self._measured and not trainer.sanity_checking:
             loader = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
             start = (batch_idx * trainer.world_size + trainer.global_rank) * loader.batch_size
-            self._add(outputs["fake"], outputs.get("label"), start)
+            with _untouched_randomness(trainer.strategy.root_device):
+                self._add(outputs["fake"], outputs.get("label"), start)
 
     on_test_batch_end = on_validation_batch_end
 
@@ -165,6 +174,8 @@ class ImageQuality(Callback):
         )
         with _untouched_randomness(device), torch.inference_mode():
             self._measured = measurements(self._protocols, self.scores, refer, device=device, labelled=classes > 0)
+        for measurement in self._measurements():
+            measurement.check(self._wanted())
 
     def _evaluate(self, trainer: Trainer, pl_module: LightningModule) -> None:
         device = trainer.strategy.root_device
@@ -222,22 +233,25 @@ class ImageQuality(Callback):
     @rank_zero_only
     def _tell(self, trainer: Trainer) -> None:
         """Says beside the numbers how they were made; scores that only an earlier part of the run had stay told."""
-        hashed = {f"val/{name}": {"hash": short_hash(made), **made} for name, made in self.descriptions.items()}
+        hashes = {f"val/{name}": short_hash(made) for name, made in self.descriptions.items()}
         path = Path(trainer.default_root_dir) / "protocols.json"
-        told = {}
+        told = {"values": {}, "protocols": {}}
         with suppress(OSError, ValueError):
-            told = json.loads(path.read_text())
-        if told != (both := {**told, **hashed}):
+            told |= json.loads(path.read_text())
+        known = told["protocols"] | {short_hash(made): made for made in self.descriptions.values()}
+        values = told["values"] | hashes
+        both = {"values": values, "protocols": {one: known[one] for one in values.values() if one in known}}
+        if told != both:
             with replacing(path) as temporary:
                 temporary.write_text(json.dumps(both, indent=1))
         for logger in trainer.loggers:
             if hasattr(logger, "log_protocols"):
-                logger.log_protocols({name: made["hash"] for name, made in hashed.items()})
+                logger.log_protocols(hashes)
 
 
 @contextmanager
 def _untouched_randomness(device: torch.device) -> Iterator[None]:
-    """A data loader and a careless `sample` draw from the global random state."""
+    """A data loader, a careless `sample` and own feature networks draw from the global random state."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield
 

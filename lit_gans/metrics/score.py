@@ -7,8 +7,9 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from lit_gans.errors import UserError
 from lit_gans.metrics.features import FeatureNetwork
-from lit_gans.metrics.reference import Reference
+from lit_gans.metrics.reference import Reference, check_finite
 from lit_gans.randomness import keyed_generator
 
 
@@ -67,10 +68,14 @@ class Score(Collected):
 
     Attributes:
         name: Of the value.
+        least: Real images, and fakes, that it takes.
+        way_out: What to do where there are fewer.
         settings: Numbers that change the value; they are part of its protocol.
     """
 
     name: str
+    least = 2
+    way_out = "take more"
     settings: dict[str, int | float]
 
     def __init__(self, reference: Reference, *fields: str, **settings: int | float) -> None:
@@ -80,6 +85,29 @@ class Score(Collected):
     def compute(self) -> Tensor | dict[str, Tensor]:
         """The value, float64, over the fakes of all processes."""
         raise NotImplementedError
+
+    def fakes(self) -> Tensor:
+        """Features (N, F) of the fakes of all processes.
+
+        Raises:
+            UserError: they are too few, or not finite.
+        """
+        fakes = self.collected("features")
+        self.check(len(fakes))
+        check_finite(fakes, "fake")
+        return fakes
+
+    def check(self, fakes: int) -> None:
+        """Whether so many fakes will do, and the reals there are.
+
+        Raises:
+            UserError: they are too few.
+        """
+        if min(fakes, reals := len(self.reference.features)) < self.least:
+            raise UserError(
+                f"{type(self).__name__} needs at least {self.least} real and {self.least} fake images, "
+                f"not {reals} and {fakes}: {self.way_out}"
+            )
 
 
 def scalar(value: float) -> Tensor:

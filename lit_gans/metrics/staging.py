@@ -25,7 +25,7 @@ def staged(url: str, digest: str, *, name: str = "", fetch: bool = False) -> Pat
     """
     name = name or url.rpartition("/")[2]
     own = cache_dir() / "features" / name
-    advice = f"download {url} to {own}, or measure nothing with --metrics.features=[]"
+    advice = f"download {url} to {own}"
     for path in (own, Path(torch.hub.get_dir(), "checkpoints", name)):
         if path.is_file():
             if not (found := sha256_of(path)).startswith(digest):

@@ -5,7 +5,9 @@ from typing import Literal
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import nn
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor, nn
+from torchvision.transforms.functional import to_tensor
 from torchvision.transforms.v2.functional import resize
 from torchvision.utils import save_image
 
@@ -62,7 +64,7 @@ def evaluate(
             checkpoint a folder of its name in that.
         data_root: Where the data of the run are now.
         features: Feature networks, or own modules; by default the one shipped for the data, else Inception.
-        n_real: Number of reals, the first ones; null for all.
+        n_real: Number of reals, the first ones; null for all. The run's validations may have taken fewer.
         n_fake: Number of fakes.
         reference: Split of the reals.
         protocols: Further ones, such as Lucic2018, measured on the same fakes.
@@ -72,14 +74,20 @@ def evaluate(
         batch_size: Images embedded at a time.
         device: auto takes a GPU if there is one.
     """
-    target = torch.device(("cpu", "cuda")[torch.cuda.is_available()] if device == "auto" else device)
+    for path in (images, reals):
+        if path and not path.exists():
+            raise UserError(f"there is no {path}")
     run = next((path for path in (images, images.parent.parent) if (path / "config.yaml").is_file()), None)
     checkpoints = checkpoints_of(images)
     if reals is None and not (checkpoints and run):
         raise UserError(f"{images} is no run, nor a checkpoint in one: give a folder or zip of real images after it")
     if output is None and run is None:
         raise UserError("name a folder for the results with --output")
+    files = None if checkpoints else PlainImages(images)
     against = PlainImages(reals) if reals else data_of(run, data_root)
+    if files and (size := files.image_shape) != against.image_shape:
+        rank_zero_warn(f"{images} has images of {size[1]}x{size[2]} pixels, and {reals} others")
+    target = torch.device(("cpu", "cuda")[torch.cuda.is_available()] if device == "auto" else device)
     networks = feature_networks(features, against.name, against.image_shape)
     counts = {"n_real": n_real, "n_fake": n_fake, "reference": reference}
     wanted = [*(Protocol(features=network, **counts) for network in networks), *protocols]
@@ -87,10 +95,8 @@ def evaluate(
         raise UserError("--features=[] measures nothing: name a feature network, or leave the option out")
     most = max(protocol.n_fake for protocol in wanted)
     results = {}
-    if not checkpoints and (size := PlainImages(images).image_shape) != against.image_shape:
-        rank_zero_warn(f"{images} has images of {size[1]}x{size[2]} pixels, and {reals} others")
     for path in checkpoints or [images]:
-        fakes = drawn_from(load(path).to(target), against, reference, most, seed) if checkpoints else PlainImages(path)
+        fakes = files or drawn_from(load(path).to(target), against, reference, most, seed)
         results[path.stem] = evaluate_images(
             fakes,
             against,
@@ -126,8 +132,11 @@ def data_of(run: Path, root: str | None) -> ImageData:
         arguments["download"] = False
     if root is not None:
         arguments["root"] = root
-    data = getattr(datamodules, name)(**arguments)
-    data.setup()
+    try:
+        data = getattr(datamodules, name)(**arguments)
+        data.setup()
+    except UserError as error:
+        raise UserError(str(error).replace("--data.root", "--data_root")) from error
     return data
 
 
@@ -144,12 +153,13 @@ def drawn_from(
 def all_scores(
     fakes: Generated | PlainImages, reals: ImageData | PlainImages, protocols: list[Protocol]
 ) -> list[ScoreFactory]:
-    """Those that these images allow; KID's subsets are smaller where there are few."""
+    """Those that these images allow; of few images KID takes smaller subsets, and some have none."""
     sizes = {len(fakes), *(protocol.n_fake for protocol in protocols)}
     for protocol in protocols:
         there = len(reals if isinstance(reals, PlainImages) else reals.split(protocol.reference)[0])
         sizes.add(min(there, protocol.n_real or there))
-    scores = [partial(KID, subset_size=min(1000, *sizes)), Neighbours, MiFID, FIDInterval, FIDInfinity]
+    few = [] if min(sizes) < FIDInterval.least else [Neighbours, FIDInterval, FIDInfinity]
+    scores = [partial(KID, subset_size=min(1000, *sizes)), MiFID, *few]
     if isinstance(reals, ImageData):
         scores += [*[DataCopying] * (protocols[0].reference == "train"), *[ModeCoverage] * (reals.num_classes > 0)]
     if isinstance(fakes, Generated):
@@ -174,9 +184,19 @@ def write(results: dict[str, Evaluated], folder: Path) -> None:
         pairs = torch.stack([fake, resize(real, list(fake.shape[2:]))], dim=1).flatten(0, 1)
         for title, images in {"nearest": pairs, "classes": result.by_class}.items():
             if images is not None:
+                grid = image_grid(images, 8)
+                if title == "nearest":
+                    grid = captioned(grid, "each fake, and right of it its nearest real image")
                 with replacing(folder / f"{title}-{name}.png") as temporary:
-                    save_image(image_grid(images, 8), temporary, format="png")
+                    save_image(grid, temporary, format="png")
     draw_plane({name: result.values for name, result in results.items()}, folder / "precision-recall.png")
+
+
+def captioned(picture: Tensor, words: str, height: int = 24) -> Tensor:
+    """A picture (3, H, W) in [0, 1] below a line of words."""
+    line = Image.new("RGB", (picture.shape[2], height), "white")
+    ImageDraw.Draw(line).text((4, 4), words, "black", ImageFont.load_default(14))
+    return torch.cat([to_tensor(line), picture], dim=1)
 
 
 def draw_plane(results: dict[str, dict[str, float]], path: Path) -> None:

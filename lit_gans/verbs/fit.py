@@ -34,7 +34,6 @@ warnings.filterwarnings("ignore", "LightningCLI's args parameter")  # which `mai
 warnings.filterwarnings("ignore", "The number of training batches")  # rows are counted across epochs
 warnings.filterwarnings("ignore", ".*(LeafSpec|all_gather).* is deprecated")  # inside Lightning
 warnings.filterwarnings("ignore", r".*self.log\('(kimg|step)'.*sync_dist")  # the same on all devices anyway
-warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {' '.join(str(message).split())}\n"
 logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
     lambda record: not any(words in record.getMessage() for words in NOISE)
 )
