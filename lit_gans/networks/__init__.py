@@ -9,18 +9,24 @@ from lit_gans.networks.layers import Discriminator, DiscriminatorFactory, Genera
 from lit_gans.networks.lsgan import LSGANGenerator
 from lit_gans.networks.maxout import MaxoutDiscriminator
 from lit_gans.networks.mlp import MLPDiscriminator, MLPGenerator
+from lit_gans.networks.patchgan import PatchDiscriminator
 from lit_gans.networks.r3gan import R3GANDiscriminator, R3GANGenerator
 from lit_gans.networks.resnet import ResNetDiscriminator, ResNetGenerator
 from lit_gans.networks.resnet_good import GoodDiscriminator, GoodGenerator
+from lit_gans.networks.resnet_translator import ResNetTranslator, StyleTranslator
+from lit_gans.networks.rrdb import RRDBNet, UNetDiscriminator
 from lit_gans.networks.sndcgan import SNDCGANDiscriminator, SNDCGANGenerator
+from lit_gans.networks.srresnet import SRDiscriminator, SRResNet
+from lit_gans.networks.translator import Translator, TranslatorFactory
+from lit_gans.networks.unet import UNetGenerator
 
 __all__ = [
     "ACGANDiscriminator",
     "ACGANGenerator",
-    "CGANDiscriminator",
-    "CGANGenerator",
     "BigGANDiscriminator",
     "BigGANGenerator",
+    "CGANDiscriminator",
+    "CGANGenerator",
     "ConditionalDCGANDiscriminator",
     "ConditionalDCGANGenerator",
     "DCGANDiscriminator",
@@ -36,10 +42,20 @@ __all__ = [
     "MLPDiscriminator",
     "MLPGenerator",
     "MaxoutDiscriminator",
-    "SNDCGANDiscriminator",
-    "SNDCGANGenerator",
+    "PatchDiscriminator",
     "R3GANDiscriminator",
     "R3GANGenerator",
+    "RRDBNet",
     "ResNetDiscriminator",
     "ResNetGenerator",
+    "ResNetTranslator",
+    "SNDCGANDiscriminator",
+    "SNDCGANGenerator",
+    "SRDiscriminator",
+    "SRResNet",
+    "StyleTranslator",
+    "Translator",
+    "TranslatorFactory",
+    "UNetDiscriminator",
+    "UNetGenerator",
 ]

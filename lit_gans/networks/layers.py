@@ -97,8 +97,8 @@ Norm = Literal["batch", "instance", "layer", "none"]
 """What a map is normalised over: its channel in the batch, its channel in the image, the whole image, or nothing."""
 
 
-def normalisation(norm: Norm, channels: int) -> nn.Module:
-    """The norm layer for maps (N, channels, H, W), with a gain and a bias for each channel.
+def normalisation(norm: Norm, channels: int, affine: bool = True) -> nn.Module:
+    """The norm layer for maps (N, channels, H, W), with a gain and a bias for each channel if `affine`.
 
     Instance and layer norm look at one image alone, as a gradient penalty for each image wants (WGAN-GP,
     arXiv:1704.00028, section 4).
@@ -108,11 +108,11 @@ def normalisation(norm: Norm, channels: int) -> nn.Module:
     """
     match norm:
         case "batch":
-            return nn.BatchNorm2d(channels)
+            return nn.BatchNorm2d(channels, affine=affine)
         case "instance":
-            return nn.InstanceNorm2d(channels, affine=True)
+            return nn.InstanceNorm2d(channels, affine=affine)
         case "layer":
-            return nn.GroupNorm(1, channels)
+            return nn.GroupNorm(1, channels, affine=affine)
         case "none":
             return nn.Identity()
     raise UserError(f"norm must be batch, instance, layer or none, not {norm}")
@@ -188,7 +188,9 @@ class LabelPlane(LabelEmbedding):
         self.channels = channels + (num_classes > 0)
 
     def forward(self, image: Tensor, label: Tensor | None) -> Tensor:
-        """(N, C, H, W) and labels (N,) to (N, C + 1, H, W)."""
+        """(N, C, H, W) and labels (N,) to (N, C + 1, H, W); without classes of any H and W."""
+        if self.embedding is None:
+            return image
         return super().forward(image.flatten(1), label).unflatten(1, (-1, self.height, self.width))
 
 
