@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Adam, Optimizer
 
+from datamodules.batches import Labelled
 from lit_gans.description import class_path, describe_arguments
 from lit_gans.ema import ema_decay, update_ema
 from lit_gans.errors import UserError, at_least
@@ -69,7 +70,12 @@ class AdversarialModule(Rows):
         discriminator_clip: Likewise for the discriminator.
         ema_half_life: Images after which the averaged generator has forgotten half of its past; or a schedule.
         ema_ramp: The half-life is at most this share of the images seen so far; None for no such bound.
+
+    Attributes:
+        batches: What the game is played on.
     """
+
+    batches = Labelled
 
     def __init__(
         self,
@@ -246,9 +252,12 @@ class AdversarialModule(Rows):
     # -- what Lightning asks -------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Checks that strategy, precision and image size can work, or raises a UserError."""
+        """Checks that strategy, precision, kind and size of the images can work, or raises a UserError."""
         check_trainer(self.trainer)
         data, expected = self.trainer.datamodule, self.hparams.get("image_shape")
+        if (given := getattr(data, "batches", self.batches)) is not self.batches:
+            names = f"{type(self).__name__} plays on {self.batches.__name__} images"
+            raise UserError(f"{names}, and {type(data).__name__} has {given.__name__} ones: choose other data")
         if expected and list(getattr(data, "image_shape", expected)) != list(expected):
             raise UserError(f"the data have images of {list(data.image_shape)}, the networks are for {list(expected)}")
 

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from lit_gans.errors import UserError
 from lit_gans.losses import AdversarialLoss
-from lit_gans.networks import Discriminator, Generator
+from lit_gans.networks import Discriminator, Generator, Translator
 from lit_gans.schedules import Schedule
 
 TRUSTED = ("lit_gans.", "torch.optim.")
@@ -75,7 +75,7 @@ def rebuild(description: Any, find_class: Callable[[str], type]) -> Any:
     if "init_args" not in description:
         return cls
     arguments = {key: rebuild(value, find_class) for key, value in description["init_args"].items()}
-    return partial(cls, **arguments) if issubclass(cls, (Generator, Discriminator)) else cls(**arguments)
+    return partial(cls, **arguments) if issubclass(cls, (Generator, Discriminator, Translator)) else cls(**arguments)
 
 
 def find_trusted_class(path: str) -> type:

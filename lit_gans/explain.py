@@ -14,13 +14,14 @@ from lit_gans.losses import AdversarialLoss
 from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.metrics.protocol import Protocol
 from lit_gans.metrics.score import Score
-from lit_gans.networks import Discriminator, Generator
+from lit_gans.networks import Discriminator, Generator, Translator
 from lit_gans.penalties import Penalty
+from lit_gans.perceptual import PerceptualNetwork
 from lit_gans.schedules import Schedule
 
 FAMILIES = (
     *(AdversarialModule, ImageData, AdversarialLoss, Penalty, Augment, Schedule),
-    *(FeatureNetwork, Score, Protocol, Generator, Discriminator),
+    *(FeatureNetwork, Score, Protocol, Generator, Discriminator, Translator, PerceptualNetwork),
 )
 
 

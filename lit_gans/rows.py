@@ -60,7 +60,7 @@ class Rows(L.LightningModule):
             return
         self.divergence.check(self.all_gather)
         for name, value in self.row().items():
-            self.log(name, value, prog_bar=name.endswith("/adversarial"))
+            self.log(name, value, prog_bar=name.endswith("adversarial"))
         self.log_clock()
 
     def log_clock(self) -> None:

@@ -103,6 +103,7 @@ class GANCLI(LightningCLI):
         parser.add_argument("--online", **flag, help="Send the run to the W&B server as it goes.")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
         parser.link_arguments("data.image_shape", "model.init_args.image_shape", apply_on="instantiate")
+        parser.link_arguments("data.source_shape", "model.init_args.source_shape", apply_on="instantiate")
         parser.link_arguments("data.num_classes", "model.init_args.num_classes", apply_on="instantiate")
 
     def before_instantiate_classes(self) -> None:

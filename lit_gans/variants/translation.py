@@ -1,0 +1,144 @@
+"""What the translators of images have in common."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from datamodules.batches import Paired
+from lit_gans.base import AdversarialModule
+from lit_gans.errors import UserError
+from lit_gans.losses import AdversarialLoss
+from lit_gans.networks import ImageShape, Translator
+from lit_gans.pool import ImagePool
+from lit_gans.precision import full_precision, without_autocast
+from lit_gans.randomness import keyed_generator, seed_engines
+from lit_gans.tiles import in_tiles
+
+
+class Translation(AdversarialModule):
+    """A game whose generator makes images from images.
+
+    Whoever plays on a batch, the images made of it are the same ones, and made once, as in the published codes; only
+    micro-batches have theirs made for each turn, since keeping them is what micro-batches avoid.
+
+    Args:
+        source_shape: (C, H, W) of the images that come in; the command line takes it from the data.
+        image_shape: (C, H, W) of the images made; the command line takes it from the data.
+        loss: What the players play for.
+        kwargs: Arguments of AdversarialModule.
+    """
+
+    batches = Paired
+
+    def __init__(
+        self, *, source_shape: ImageShape, image_shape: ImageShape, loss: AdversarialLoss, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source_shape, self.image_shape, self.loss = tuple(source_shape), tuple(image_shape), loss
+        self._shared: dict[None, Any] | None = None
+
+    @property
+    def example_input_array(self) -> Tensor:
+        """An image, for the summary of the model."""
+        return torch.zeros(2, *self.source_shape, dtype=self.dtype)
+
+    def make(self, batch: Any) -> Any:
+        """What the generator makes of a batch, in full precision."""
+        return full_precision(self.generator(batch.source))
+
+    def made(self, batch: Any) -> Any:
+        """The same, with its graph, once for all turns on the batch."""
+        if self._shared and self.micro_batches == 1:
+            return self._shared[None]
+        with trainable(self.generator):  # although another player may be moving
+            made = self.make(batch)
+        if self._shared is not None:
+            self._shared[None] = made
+        return made
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        """One batch; see `AdversarialModule`."""
+        self._shared = {}
+        super().training_step(batch, batch_idx)
+        self._shared = None
+
+    def adversarial(self, discriminator: nn.Module, fake: Tensor, real: Tensor) -> Tensor:
+        """The generator's loss on what a discriminator says of images made; relativistic ones look at the real too."""
+        return self.loss.generator(discriminator(fake), discriminator(real) if self.loss.needs_reals else None)
+
+    def earlier(self, pool: ImagePool, images: Tensor, purpose: str) -> Tensor:
+        """What a pool hands out for the images at hand; all devices keep the same pool, of the images of all."""
+        world, rank = (self.trainer.world_size, self.trainer.global_rank) if self._trainer else (1, 0)
+        start, stop, size = self._piece or (0, len(images), len(images))
+        chance = torch.rand(2, world, size, generator=keyed_generator(self.seed, self.images_seen, purpose))
+        everyone = self.all_gather(images).view(-1, *images.shape[1:]) if world > 1 else images
+        return pool(everyone, chance[:, :, start:stop].flatten(1)).chunk(world)[rank]
+
+    def translate(self, images: Tensor, **tiles: Any) -> Tensor:
+        """Images of any size by the averaged generator, always in full precision.
+
+        Args:
+            images: (N, C, H, W) in [-1, 1].
+            tiles: `tile`, `overlap` and `canvas` of `in_tiles`, for images that are too large for the memory.
+
+        Returns:
+            (N, C, scale * H, scale * W) in [-1, 1], on the device of the images.
+
+        Raises:
+            UserError: the images have another number of channels than those of the training.
+        """
+        return self.translated(self.ema, images, **tiles)
+
+    @torch.no_grad()
+    def translated(self, network: Translator, images: Tensor, *shown: Tensor, **tiles: Any) -> Tensor:
+        """The same by one of several networks, which may be shown something beside each image."""
+        if images.shape[1] != (channels := network.source_shape[0]):
+            raise UserError(f"the model takes images of {channels} channels, not of {images.shape[1]}")
+        with without_autocast(self.device):
+            return in_tiles(
+                lambda piece: self.at_test(network, piece.to(self.device, self.dtype), *shown).to(images),
+                images,
+                channels=network.image_shape[0],
+                scale=network.scale,
+                multiple=network.multiple,
+                **tiles,
+            )
+
+    def at_test(self, network: Translator, images: Tensor, *shown: Tensor) -> Tensor:
+        """Images (N, C, h, w), of sides that the network takes, to images in [-1, 1]."""
+        return network(images, *shown).clamp(-1, 1)
+
+    def validation_step(self, batch: Paired, batch_idx: int) -> dict[str, Tensor]:
+        """The targets and what is made of the sources; the same randomness, where there is any, at each validation."""
+        index = batch_idx * self.trainer.world_size + self.trainer.global_rank
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            seed_engines(self.device, "validation", index)
+            fake = self.translate(batch.source)
+        return {"source": batch.source, "real": batch.target, "fake": fake}
+
+
+def known(source_shape: ImageShape | None) -> ImageShape:
+    """The shape of the sources.
+
+    Raises:
+        UserError: the data have none.
+    """
+    if source_shape is None:
+        raise UserError("these data have no sources to make images from: choose data with pairs, or two sets of images")
+    return source_shape
+
+
+@contextmanager
+def trainable(network: nn.Module) -> Iterator[None]:
+    """Lets a graph be kept of what a network makes in the turn of another player."""
+    frozen = [parameter for parameter in network.parameters() if not parameter.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
