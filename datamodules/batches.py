@@ -15,3 +15,27 @@ class Labelled(NamedTuple):
 
     image: Tensor
     label: Tensor
+
+
+class Paired(NamedTuple):
+    """Images and what should be made of them.
+
+    Attributes:
+        source: float32, (N, C, H, W), in [-1, 1]: what a model is given.
+        target: float32, (N, C', H', W'), in [-1, 1]: what it should make of it.
+    """
+
+    source: Tensor
+    target: Tensor
+
+
+class Unpaired(NamedTuple):
+    """Images of two kinds, of which none belongs to another.
+
+    Attributes:
+        a: float32, (N, C, H, W), in [-1, 1].
+        b: float32, (N, C, H, W), in [-1, 1].
+    """
+
+    a: Tensor
+    b: Tensor

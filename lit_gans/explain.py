@@ -7,7 +7,7 @@ from inspect import signature
 
 from jsonargparse import ArgumentParser
 
-from datamodules import ImageData
+from datamodules.base import Data
 from lit_gans.augment import Augment
 from lit_gans.base import AdversarialModule
 from lit_gans.losses import AdversarialLoss
@@ -19,7 +19,7 @@ from lit_gans.penalties import Penalty
 from lit_gans.schedules import Schedule
 
 FAMILIES = (
-    *(AdversarialModule, ImageData, AdversarialLoss, Penalty, Augment, Schedule),
+    *(AdversarialModule, Data, AdversarialLoss, Penalty, Augment, Schedule),
     *(FeatureNetwork, Score, Protocol, Generator, Discriminator),
 )
 
