@@ -10,9 +10,15 @@ _HOMES = {
     "FashionMNIST": "torchvision_sets",
     "ImageData": "base",
     "ImageFolder": "image_folder",
+    "Inpainting": "inpainting",
     "Labelled": "batches",
     "MNIST": "torchvision_sets",
+    "Paired": "batches",
+    "PairedImages": "paired_images",
     "StackedMNIST": "stacked_mnist",
+    "SuperResolution": "super_resolution",
+    "Unpaired": "batches",
+    "UnpairedImages": "unpaired_images",
 }
 __all__ = list(_HOMES)
 

@@ -1,6 +1,7 @@
-"""What all image data has in common: splits, loaders, shares of several processes."""
+"""What all data has in common: splits, loaders, shares of several processes."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import lightning as L
 import torch
@@ -8,29 +9,26 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
-from datamodules.stream import InOrder, Stream
+from datamodules.stream import Endless, InOrder, Ordered, Stream
 from lit_gans.errors import UserError, at_least
 
 SPLITS = ("train", "test")
 
 
-class ImageData(L.LightningDataModule, ABC):
-    """Square images, with classes or without; subclasses say in `load` where they come from.
+class Data(L.LightningDataModule, ABC):
+    """Batches to train on, batches to evaluate on, and the real images that metrics compare with.
 
-    Training batches follow a keyed order (see `Stream`), evaluation batches the order of the data; both are `Labelled`.
+    Training batches follow a keyed order (see `Endless`), evaluation batches the order of the data (see `Ordered`).
     Without a trainer everything works as in a single process.
 
     Args:
-        image_size: height and width in pixels; images of another size are resized once, bilinear with antialias.
-        root: folder of the data.
         batch_size: images per batch, over all devices.
         num_workers: processes that make batches ahead, and threads that decode; 0 makes batches in the main process.
         flip: mirror half of the training images left to right.
-        seed: decides the order of training images and which are mirrored, but not the splits.
+        seed: decides the order of training images and all that is random about them, but not the splits.
 
     Attributes:
         name: short name of the data, for file names.
-        channels: 1 (grey) or 3 (colour).
         num_classes: number of classes; 0 where there are no labels.
 
     Raises:
@@ -38,35 +36,32 @@ class ImageData(L.LightningDataModule, ABC):
     """
 
     name: str
-    channels: int
     num_classes: int = 0
 
-    def __init__(
-        self,
-        *,
-        image_size: int,
-        root: str = "data",
-        batch_size: int = 64,
-        num_workers: int = 0,
-        flip: bool = False,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, *, batch_size: int = 64, num_workers: int = 0, flip: bool = False, seed: int = 0) -> None:
         super().__init__()
-        at_least(1, image_size=image_size, batch_size=batch_size)
+        at_least(1, batch_size=batch_size)
         at_least(0, num_workers=num_workers)
-        self.image_size, self.root = image_size, root
         self.batch_size, self.num_workers = batch_size, num_workers
         self.flip, self.seed = flip, seed
         self._loaded: dict[str, tuple[Tensor, Tensor]] = {}
+
+    @property
+    @abstractmethod
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of the images that a model makes."""
 
     @abstractmethod
     def load(self, split: str) -> tuple[Tensor, Tensor]:
         """Images, uint8 (N, C, H, W), and labels, int64 (N,), of "train" or "test"; downloads or decodes if needed."""
 
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-        return self.channels, self.image_size, self.image_size
+    @abstractmethod
+    def training(self, **share: int) -> Endless:
+        """The endless order of training batches, for one process; takes the arguments of `Batches`."""
+
+    @abstractmethod
+    def evaluation(self, **share: int) -> Ordered:
+        """The test split in order, for one process; takes the arguments of `Batches`."""
 
     def prepare_data(self) -> None:
         """Downloads and decodes; Lightning calls it on one process per node, so that the others find all in place."""
@@ -74,7 +69,7 @@ class ImageData(L.LightningDataModule, ABC):
 
     def setup(self, stage: str | None = None) -> None:
         """Loads both splits, once."""
-        self._place()
+        self._share()
         for split in SPLITS:
             self.split(split)
 
@@ -86,54 +81,81 @@ class ImageData(L.LightningDataModule, ABC):
             images, labels = self.load(name)
             if len(images) != len(labels):
                 raise UserError(f"{self.name}: {len(images)} images but {len(labels)} labels in split {name!r}")
-            self._loaded[name] = self._resized(images), labels
+            self._loaded[name] = images, labels
         return self._loaded[name]
 
-    def train_dataloader(self) -> Stream:
-        """The endless order of training images, at the model's turn."""
-        rank, world_size = self._place()
-        images, labels = self.split("train")
-        if len(images) < self.batch_size:
-            rank_zero_warn(f"each batch of {self.batch_size} has some of the {len(images)} training images repeatedly")
-        stream = Stream(
-            images,
-            labels,
-            seed=self.seed,
-            flip=self.flip,
-            batch_size=self.batch_size,
-            rank=rank,
-            world_size=world_size,
-            num_workers=self.num_workers,
-        )
+    def train_dataloader(self) -> Endless:
+        """The endless order of training batches, at the model's turn."""
+        stream = self.training(**self._share())
+        if stream.count < self.batch_size:
+            rank_zero_warn(f"each batch of {self.batch_size} has some of the {stream.count} training images repeatedly")
         # A model that has seen batches goes on after them, also where a new trainer or epoch asks for a new loader.
         stream.position = getattr(getattr(self.trainer, "lightning_module", None), "turn", 0)
         return stream
 
-    def val_dataloader(self) -> InOrder:
+    def val_dataloader(self) -> Ordered:
         """The test split in order."""
-        return self.reference_dataloader("test")
+        return self.evaluation(**self._share())
 
-    def test_dataloader(self) -> InOrder:
+    def test_dataloader(self) -> Ordered:
         """The test split in order."""
-        return self.reference_dataloader("test")
+        return self.evaluation(**self._share())
 
     def reference_dataloader(self, split: str) -> InOrder:
         """The split "train" or "test" in order, each image once and never mirrored: what metrics compare with."""
-        rank, world_size = self._place()
-        return InOrder(
-            *self.split(split),
-            batch_size=self.batch_size,
-            rank=rank,
-            world_size=world_size,
-            num_workers=self.num_workers,
-        )
+        return InOrder(*self.split(split), **self._share())
 
-    def _place(self) -> tuple[int, int]:
-        """Number of this process and count of all, between which the batch is shared."""
+    def _share(self) -> dict[str, int]:
+        """How the batch is shared: the arguments of `Batches`."""
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         if self.batch_size % world_size:
             raise UserError(f"data.batch_size={self.batch_size} can't be shared evenly by {world_size} processes")
-        return rank, world_size
+        return {
+            "batch_size": self.batch_size,
+            "rank": rank,
+            "world_size": world_size,
+            "num_workers": self.num_workers,
+        }
+
+
+class ImageData(Data):
+    """Square images, with classes or without; subclasses say in `load` where they come from. Batches are `Labelled`.
+
+    Args:
+        image_size: height and width in pixels; images of another size are resized once, bilinear with antialias.
+        root: folder of the data.
+        **common: see `Data`.
+
+    Attributes:
+        channels: 1 (grey) or 3 (colour).
+    """
+
+    channels: int
+
+    def __init__(self, *, image_size: int, root: str = "data", **common: Any) -> None:
+        super().__init__(**common)
+        at_least(1, image_size=image_size)
+        self.image_size, self.root = image_size, root
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return self.channels, self.image_size, self.image_size
+
+    def split(self, name: str) -> tuple[Tensor, Tensor]:
+        """Images, uint8 (N, C, H, W), of the size wanted, and labels, int64 (N,), of the split "train" or "test"."""
+        if name not in self._loaded:
+            images, labels = super().split(name)
+            self._loaded[name] = self._resized(images), labels
+        return self._loaded[name]
+
+    def training(self, **share: int) -> Stream:
+        """The training images and their labels."""
+        return Stream(*self.split("train"), seed=self.seed, flip=self.flip, **share)
+
+    def evaluation(self, **share: int) -> InOrder:
+        """The test images and their labels."""
+        return InOrder(*self.split("test"), **share)
 
     def _resized(self, images: Tensor) -> Tensor:
         size = [self.image_size, self.image_size]

@@ -2,15 +2,15 @@
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from hashlib import sha256
-from io import BytesIO
 from itertools import zip_longest
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -19,12 +19,43 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import center_crop, resize
 from tqdm import tqdm
 
-from datamodules.sources import Folder, Zip
+from datamodules.sources import open_image
 from lit_gans.errors import UserError
 from lit_gans.files import cache_dir, replacing
 
 FORMAT = 1  # in every key: raise it when the same files would give other bytes
 CHUNK = 256  # images decoded ahead of the writer, so that memory is bounded
+
+
+Shape = tuple[int, int, int]
+"""Of an image: (channels, height, width)."""
+
+
+class Source(Protocol):
+    """Image files under names; each has a content, of which a decoder makes one image."""
+
+    path: Path
+
+    def fingerprint(self, name: str) -> Any:
+        """Changes when the file does."""
+
+    def reader(self) -> AbstractContextManager[Callable[[str], Any]]:
+        """Yields a function that reads the content of a name; threads may share it."""
+
+
+class ContentDecoder(Protocol):
+    """How the content of a source becomes an image; its `repr` says all that the result depends on.
+
+    Attributes:
+        on_corrupt: what to do with a file that can't be decoded.
+        shape: of every result; None where each has its own.
+    """
+
+    on_corrupt: Literal["raise", "skip"]
+    shape: Shape | None
+
+    def __call__(self, content: Any) -> np.ndarray:
+        """An image, uint8, (C, H, W)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,23 +75,25 @@ class Decoder:
     on_corrupt: Literal["raise", "skip"]
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Of one image: (channels, height, width)."""
+    def shape(self) -> Shape:
+        """Of one image."""
         return self.channels, self.size, self.size
 
-    def __call__(self, content: bytes) -> bytes:
-        """The bytes of a (channels, height, width) array from the content of an image file."""
-        with Image.open(BytesIO(content)) as file:
-            if file.mode[0] in "IF":  # which PIL would clip to white
-                raise OSError(f"its pixels have more than 8 bits (mode {file.mode})")
-            image = file.convert("L" if self.channels == 1 else "RGB")
+    def __call__(self, content: bytes) -> np.ndarray:
+        """A (channels, height, width) array from the content of an image file."""
+        image = open_image(content, self.channels)
         image = center_crop(image, [max(round(self.crop * min(image.size)), 1)])
-        pixels = np.asarray(resize(image, [self.size, self.size]))
-        return pixels.reshape(self.size, self.size, self.channels).transpose(2, 0, 1).tobytes()
+        return as_array(resize(image, [self.size, self.size]))
 
 
-def decoded(source: Folder | Zip, names: list[str], decoder: Decoder, threads: int) -> tuple[Tensor, list[str]]:
-    """The images of these names, decoded now or earlier.
+def as_array(image: Image.Image) -> np.ndarray:
+    """A grey or colour image as bytes, (C, H, W)."""
+    pixels = np.asarray(image)
+    return (pixels[..., None] if pixels.ndim == 2 else pixels).transpose(2, 0, 1)
+
+
+def decoded(source: Source, names: list[str], decoder: ContentDecoder, threads: int) -> tuple[Tensor, list[str]]:
+    """The images of these names, all of one shape, decoded now or earlier.
 
     Args:
         source: where the files are.
@@ -75,9 +108,24 @@ def decoded(source: Folder | Zip, names: list[str], decoder: Decoder, threads: i
         UserError: a file can't be decoded (unless `decoder.on_corrupt` is "skip"), no image is left, or the cache
             can't be written.
     """
+    pixels, kept = mapped(source, names, decoder, threads)
+    return pixels.view(len(kept), *decoder.shape), list(kept)
+
+
+def decoded_apart(
+    source: Source, names: list[str], decoder: ContentDecoder, threads: int
+) -> tuple[list[Tensor], list[str]]:
+    """As `decoded`, but each image has its own shape: uint8 (C, H, W)."""
+    pixels, kept = mapped(source, names, decoder, threads)
+    parts = pixels.split([prod(shape) for shape in kept.values()])
+    return [part.view(shape) for part, shape in zip(parts, kept.values(), strict=True)], list(kept)
+
+
+def mapped(source: Source, names: list[str], decoder: ContentDecoder, threads: int) -> tuple[Tensor, dict[str, Shape]]:
+    """The bytes of all images in a row, mapped read-only, and the shape of each name that could be decoded."""
     made_of = (FORMAT, decoder, [(name, source.fingerprint(name)) for name in names])
     folder = cache_dir() / "images" / sha256(repr(made_of).encode()).hexdigest()[:32]
-    kept = stored_names(folder, decoder)
+    kept = stored_shapes(folder, decoder)
     if kept is None:
         kept = write(folder, source, names, decoder, threads)
     if not kept:
@@ -89,44 +137,49 @@ def decoded(source: Folder | Zip, names: list[str], decoder: Decoder, threads: i
             f" the first is {first}",
             stacklevel=2,
         )
-    pixels = np.memmap(folder / "images.bin", np.uint8, "r", shape=(len(kept), *decoder.shape))
+    pixels = np.memmap(folder / "images.bin", np.uint8, "r")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch has no read-only tensors and says so; nobody writes to this one
         return torch.from_numpy(pixels), kept
 
 
-def stored_names(folder: Path, decoder: Decoder) -> list[str] | None:
-    """The names in a complete cache; None when there is none, or when it is damaged."""
+def stored_shapes(folder: Path, decoder: ContentDecoder) -> dict[str, Shape] | None:
+    """The shapes by name in a complete cache; None when there is none, or when it is damaged."""
     try:
         names = json.loads((folder / "names.json").read_text())
-        complete = (folder / "images.bin").stat().st_size == len(names) * prod(decoder.shape)
+        shapes = json.loads((folder / "shapes.json").read_text()) if decoder.shape is None else None
+        kept = dict(zip(names, shapes or [decoder.shape] * len(names), strict=True))
+        complete = (folder / "images.bin").stat().st_size == sum(map(prod, kept.values()))
     except (OSError, ValueError):
         return None
-    return names if complete else None
+    return kept if complete else None
 
 
-def write(folder: Path, source: Folder | Zip, names: list[str], decoder: Decoder, threads: int) -> list[str]:
-    """Decodes into `folder` and returns the names that could be; `names.json` comes last and makes it complete."""
-    kept = []
+def write(folder: Path, source: Source, names: list[str], decoder: ContentDecoder, threads: int) -> dict[str, Shape]:
+    """Decodes into `folder` and returns the shapes by name; `names.json` comes last and makes it complete."""
+    kept = {}
     try:
         with replacing(folder / "images.bin") as temporary, open(temporary, "wb") as file:
             for name, pixels in decode(source, names, decoder, threads):
                 if pixels is not None:
-                    file.write(pixels)
-                    kept.append(name)
+                    file.write(pixels.tobytes())
+                    kept[name] = pixels.shape
+        if decoder.shape is None:
+            with replacing(folder / "shapes.json") as temporary:
+                temporary.write_text(json.dumps(list(kept.values())))
         with replacing(folder / "names.json") as temporary:
-            temporary.write_text(json.dumps(kept))
+            temporary.write_text(json.dumps(list(kept)))
     except OSError as error:
         raise UserError(f"cannot keep decoded images ({error}): free {folder} or set LIT_GANS_CACHE") from error
     return kept
 
 
 def decode(
-    source: Folder | Zip, names: list[str], decoder: Decoder, threads: int
-) -> Iterator[tuple[str, bytes | None]]:
+    source: Source, names: list[str], decoder: ContentDecoder, threads: int
+) -> Iterator[tuple[str, np.ndarray | None]]:
     """Yields each name with its pixels, or with None when they are to be skipped."""
 
-    def pixels(name: str) -> bytes | None:
+    def pixels(name: str) -> np.ndarray | None:
         try:
             return decoder(read(name))
         except Exception as error:  # PIL and zipfile meet damage with many types

@@ -1,6 +1,5 @@
 """Any folder or zip archive of images."""
 
-import re
 from abc import abstractmethod
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from datamodules.base import ImageData
 from datamodules.cache import Decoder, decoded
-from datamodules.sources import Folder, Zip
+from datamodules.sources import Folder, Zip, every_tenth, name_of, source_at
 from lit_gans.errors import UserError
 from lit_gans.randomness import keyed_generator
 
@@ -80,15 +79,12 @@ class ImageFolder(ImageFiles):
             raise UserError(f"data.channels must be 1 (grey) or 3 (colour), not {channels}")
         if limit is not None and limit < 2:
             raise UserError(f"data.limit must leave an image for training and one for test, not {limit}")
-        path = Path(root)
-        if not path.exists():
-            raise UserError(f"no folder or zip archive {path.absolute()}: set --data.root to where the images are")
-        self.source = Folder(path) if path.is_dir() else Zip(path)
+        self.source = source_at(root)
         self.channels = channels
-        self.name = re.sub(r"\W+", "_", path.resolve().name.lower().removesuffix(".zip")).strip("_") or "images"
+        self.name = name_of(root)
         self._names = self.source.names[:limit]
         if len(self._names) < 2:
-            raise UserError(f"{len(self._names)} images in {path.absolute()}: an image folder needs at least 2")
+            raise UserError(f"{len(self._names)} images in {Path(root).absolute()}: an image folder needs at least 2")
         self._classes = self._found_classes() if labels else []
         self.num_classes = len(self._classes)
 
@@ -100,7 +96,7 @@ class ImageFolder(ImageFiles):
 
     def names(self, split: str) -> list[str]:
         """Every tenth name for test, the others for training."""
-        names = [name for place, name in enumerate(self._names) if (place % 10 == 0) == (split == "test")]
+        names = every_tenth(self._names, split)
         return [names[place] for place in torch.randperm(len(names), generator=keyed_generator("mixed", split))]
 
     def labels(self, names: list[str]) -> list[int]:

@@ -4,15 +4,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from datamodules.sources import Folder, Zip
+from datamodules.sources import Folder, Zip, open_image
 from lit_gans.errors import UserError
 from lit_gans.randomness import keyed_generator
 
@@ -97,9 +95,6 @@ class PlainImages:
     def decode(self, name: str, content: bytes) -> np.ndarray:
         """Bytes of a file to (H, W, 3), uint8."""
         try:
-            with Image.open(BytesIO(content)) as file:
-                if file.mode[0] in "IF":  # which PIL would clip to white
-                    raise OSError(f"its pixels have more than 8 bits (mode {file.mode})")
-                return np.asarray(file.convert("RGB"))
+            return np.asarray(open_image(content))
         except Exception as error:  # PIL meets damage with many types
             raise UserError(f"cannot decode {self.source.path / name} ({error}): mend or remove it") from error

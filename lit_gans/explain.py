@@ -7,7 +7,7 @@ from inspect import signature
 
 from jsonargparse import ArgumentParser
 
-from datamodules import ImageData
+from datamodules.base import Data
 from lit_gans.augment import Augment
 from lit_gans.base import AdversarialModule
 from lit_gans.losses import AdversarialLoss
@@ -20,8 +20,13 @@ from lit_gans.perceptual import PerceptualNetwork
 from lit_gans.schedules import Schedule
 
 FAMILIES = (
+<<<<<<< HEAD
     *(AdversarialModule, ImageData, AdversarialLoss, Penalty, Augment, Schedule),
     *(FeatureNetwork, Score, Protocol, Generator, Discriminator, Translator, PerceptualNetwork),
+=======
+    *(AdversarialModule, Data, AdversarialLoss, Penalty, Augment, Schedule),
+    *(FeatureNetwork, Score, Protocol, Generator, Discriminator),
+>>>>>>> w-pairs
 )
 
 

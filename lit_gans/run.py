@@ -20,13 +20,14 @@ Config = dict[str, Any]
 def identity(config: Config) -> Config:
     """The part of a config that changes the result: not the length of training, logging, devices or places.
 
-    The place of the data counts only where nothing else says which data they are: for folders of images. Further scores
-    and protocols change no other number, so they don't count.
+    The place of the data counts only where nothing else says which data they are: for folders of images, not for sets
+    known by the name of their class or by `dataset`. Further scores and protocols change no other number, so they don't
+    count.
     """
     data = config["data"]
     given = data.get("init_args") or {}
-    named = "download" in given or short_name(data["class_path"]) == "digits"
-    ignored = {"num_workers", "download", "seed", *(["root"] * named)}
+    named = given.get("dataset", "download" in given) or short_name(data["class_path"]) == "digits"
+    ignored = {"num_workers", "download", "seed", *(["root"] * bool(named))}
     arguments = {key: value for key, value in given.items() if key not in ignored}
     metrics = {
         key: value for key, value in config["metrics"].items() if key not in ("per_class", "scores", "protocols")

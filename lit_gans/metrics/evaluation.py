@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from datamodules.base import ImageData
+from datamodules.base import Data
 from datamodules.plain_images import PlainImages
 from lit_gans.metrics.measurement import ScoreFactory, measurements
 from lit_gans.metrics.memorisation import closest_pairs
@@ -37,7 +37,7 @@ class Evaluated:
 
 def evaluate_images(
     fakes: Generated | PlainImages,
-    reals: ImageData | PlainImages,
+    reals: Data | PlainImages,
     protocols: Sequence[Protocol],
     scores: Sequence[ScoreFactory],
     *,

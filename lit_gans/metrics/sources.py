@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from datamodules.base import ImageData
+from datamodules.base import Data
 from lit_gans.base import AdversarialModule
 from lit_gans.randomness import keyed_generator
 
@@ -56,7 +56,7 @@ class Real:
         split: "train" or "test".
     """
 
-    def __init__(self, data: ImageData, split: str) -> None:
+    def __init__(self, data: Data, split: str) -> None:
         self.images, _ = data.split(split)
 
     def pick(self, numbers: list[int]) -> Tensor:

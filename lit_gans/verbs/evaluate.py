@@ -12,7 +12,7 @@ from torchvision.transforms.v2.functional import resize
 from torchvision.utils import save_image
 
 import datamodules
-from datamodules import ImageData
+from datamodules.base import Data
 from datamodules.plain_images import PlainImages
 from lit_gans.base import AdversarialModule
 from lit_gans.callbacks.samples import image_grid
@@ -121,7 +121,7 @@ def checkpoints_of(path: Path) -> list[Path]:
     return found
 
 
-def data_of(run: Path, root: str | None) -> ImageData:
+def data_of(run: Path, root: str | None) -> Data:
     """The DataModule that a run was trained on."""
     config = read_config(run)["data"]
     package, _, name = config["class_path"].rpartition(".")
@@ -140,18 +140,16 @@ def data_of(run: Path, root: str | None) -> ImageData:
     return data
 
 
-def drawn_from(
-    model: AdversarialModule, reals: ImageData | PlainImages, split: Split, count: int, seed: int
-) -> Generated:
+def drawn_from(model: AdversarialModule, reals: Data | PlainImages, split: Split, count: int, seed: int) -> Generated:
     """A model's images, with labels drawn from those of the reals."""
     labels = None
-    if model.num_classes and isinstance(reals, ImageData):
+    if model.num_classes and isinstance(reals, Data):
         labels = drawn_labels(reals.split(split)[1], count)
     return Generated(model, count, labels, seed)
 
 
 def all_scores(
-    fakes: Generated | PlainImages, reals: ImageData | PlainImages, protocols: list[Protocol]
+    fakes: Generated | PlainImages, reals: Data | PlainImages, protocols: list[Protocol]
 ) -> list[ScoreFactory]:
     """Those that these images allow; of few images KID takes smaller subsets, and some have none."""
     sizes = {len(fakes), *(protocol.n_fake for protocol in protocols)}
@@ -160,7 +158,7 @@ def all_scores(
         sizes.add(min(there, protocol.n_real or there))
     few = [] if min(sizes) < FIDInterval.least else [Neighbours, FIDInterval, FIDInfinity]
     scores = [partial(KID, subset_size=min(1000, *sizes)), MiFID, *few]
-    if isinstance(reals, ImageData):
+    if isinstance(reals, Data):
         scores += [*[DataCopying] * (protocols[0].reference == "train"), *[ModeCoverage] * (reals.num_classes > 0)]
     if isinstance(fakes, Generated):
         scores += [PathLength, *[ClassFID] * (fakes.labels is not None)]
