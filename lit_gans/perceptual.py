@@ -49,7 +49,7 @@ class VGGFeatures(PerceptualNetwork):
     arXiv:1609.04802, with `scale=1 / 12.75`), `conv5_4` the one before it (ESRGAN, arXiv:1809.00219, section 3.3).
     Huang and Belongie (arXiv:1703.06868) look at `relu1_1`, `relu2_1`, `relu3_1` and `relu4_1`, Johnson et al.
     (arXiv:1603.08155) at `relu1_2`, `relu2_2`, `relu3_3` and `relu4_3` of VGG-16. Images are grey or have three
-    colours, and keep their size. Most papers used Caffe's weights, whose maps have another scale. Nothing is downloaded.
+    colours, and keep their size. Most papers used Caffe's weights, whose maps have another scale. None are downloaded.
 
     Args:
         layers: Names of the layers; maps come in their order.
