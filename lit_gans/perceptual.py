@@ -49,7 +49,7 @@ class VGGFeatures(PerceptualNetwork):
     arXiv:1609.04802, with `scale=1 / 12.75`), `conv5_4` the one before it (ESRGAN, arXiv:1809.00219, section 3.3).
     Huang and Belongie (arXiv:1703.06868) look at `relu1_1`, `relu2_1`, `relu3_1` and `relu4_1`, Johnson et al.
     (arXiv:1603.08155) at `relu1_2`, `relu2_2`, `relu3_3` and `relu4_3` of VGG-16. Images are grey or have three
-    colours, and keep their size. The weights are never downloaded.
+    colours, and keep their size. Most papers used Caffe's weights, whose maps have another scale. None are downloaded.
 
     Args:
         layers: Names of the layers; maps come in their order.
@@ -136,7 +136,7 @@ class _Layers(nn.Module):
         for name, layer in self.layers.named_children():
             features = layer(features)
             if name in self.wanted:
-                maps[name] = features * self.scale
+                maps[name] = features * self.scale  # a copy: activations work in place
         return [maps[name] for name in self.wanted]
 
 
@@ -151,7 +151,7 @@ def _named(features: nn.Sequential) -> nn.Sequential:
             place += 1
             named.add_module(f"conv{block}_{place}", layer)
         else:
-            named.add_module(f"relu{block}_{place}", nn.ReLU())  # not in place: the map before it may be wanted
+            named.add_module(f"relu{block}_{place}", layer)
     return named
 
 

@@ -192,8 +192,8 @@ def test_content_loss_by_hand():
     wanted = [torch.tensor([[[[0.0, 0.0]]]]), torch.tensor([[[[2.0]]], [[[6.0]]]])]
     assert content_loss(found, wanted) == (1 + 9) / 2 + 16 / 2
     assert content_loss(found, wanted, F.l1_loss) == (1 + 3) / 2 + 4 / 2
-    low = [features.bfloat16() for features in found]
-    assert content_loss(low, wanted).dtype == torch.float32
+    low = [[features.bfloat16() for features in maps] for maps in (found, wanted)]
+    assert content_loss(*low).dtype == torch.float32
     with pytest.raises(ValueError, match="shorter"):
         content_loss(found, wanted[:1])
 

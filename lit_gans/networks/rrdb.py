@@ -104,7 +104,7 @@ class UNetDiscriminator(Discriminator):
     """A logit for each pixel: three halvings, three doublings (bilinear) that add the map of that size; LeakyReLU 0.2.
 
     All layers but the first and the last are spectrally normalised and without bias (Real-ESRGAN, Wang et al., 2021,
-    arXiv:2107.10833, section 3.3 and Figure 6, layers as in the published code). Weights are drawn by torch's default.
+    arXiv:2107.10833, section 3.4 and Figure 6, layers as in the published code). Weights are drawn by torch's default.
     Fully convolutional, if without labels. A label is one more image plane, learned for each class. There is no `head`
     on features here, which some variants want.
 
