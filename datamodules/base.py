@@ -9,6 +9,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
 
+from datamodules.batches import Labelled
 from datamodules.stream import Endless, InOrder, Ordered, Stream
 from lit_gans.errors import UserError, at_least
 
@@ -29,6 +30,7 @@ class Data(L.LightningDataModule, ABC):
 
     Attributes:
         name: short name of the data, for file names.
+        batches: what batches are.
         num_classes: number of classes; 0 where there are no labels.
 
     Raises:
@@ -36,6 +38,7 @@ class Data(L.LightningDataModule, ABC):
     """
 
     name: str
+    batches: type[tuple] = Labelled
     num_classes: int = 0
 
     def __init__(self, *, batch_size: int = 64, num_workers: int = 0, flip: bool = False, seed: int = 0) -> None:

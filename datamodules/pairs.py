@@ -89,6 +89,8 @@ class PairData(Data):
         **common: see `Data`.
     """
 
+    batches = Paired
+
     def __init__(self, *, batch_size: int = 16, flip: bool = True, **common: Any) -> None:
         super().__init__(batch_size=batch_size, flip=flip, **common)
         self._pairs: dict[str, Pairs] = {}

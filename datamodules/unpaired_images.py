@@ -54,6 +54,8 @@ class UnpairedImages(Data):
         UserError: a folder is missing or empty, or a file can't be decoded.
     """
 
+    batches = Unpaired
+
     def __init__(
         self,
         *,

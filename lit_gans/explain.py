@@ -20,13 +20,8 @@ from lit_gans.perceptual import PerceptualNetwork
 from lit_gans.schedules import Schedule
 
 FAMILIES = (
-<<<<<<< HEAD
-    *(AdversarialModule, ImageData, AdversarialLoss, Penalty, Augment, Schedule),
-    *(FeatureNetwork, Score, Protocol, Generator, Discriminator, Translator, PerceptualNetwork),
-=======
-    *(AdversarialModule, Data, AdversarialLoss, Penalty, Augment, Schedule),
-    *(FeatureNetwork, Score, Protocol, Generator, Discriminator),
->>>>>>> w-pairs
+    *(AdversarialModule, Data, AdversarialLoss, Penalty, Augment, Schedule, PerceptualNetwork),
+    *(FeatureNetwork, Score, Protocol, Generator, Discriminator, Translator),
 )
 
 
