@@ -47,6 +47,8 @@ def in_tiles(
         raise UserError(f"tiles of {tile} pixels must be larger than twice their overlap of {overlap}")
     if canvas is None:
         canvas = images.new_empty(len(images), channels, scale * height, scale * width)
+    if not len(images):  # of which some layers make nonsense
+        return canvas
     for (top, bottom), (left, right) in product(spans(height, tile, overlap), spans(width, tile, overlap)):
         piece = images[:, :, top:bottom, left:right]
         grown = [-side % multiple for side in piece.shape[2:]]

@@ -1,6 +1,7 @@
 """Every public variant, by existing: two devices, micro-batches or bfloat16 play the game of one device."""
 
 import os
+from copy import deepcopy
 from datetime import timedelta
 from functools import cache, partial
 
@@ -57,7 +58,7 @@ class Ending(L.Callback):
 
     def on_train_end(self, trainer, module):
         self.left = {
-            "state": {name: value.clone() for name, value in module.state_dict().items()},
+            "state": deepcopy(dict(module.state_dict())),
             "momenta": [optimizer.state_dict() for optimizer in trainer.optimizers],
             "row": module.row(),
             "images_seen": module.images_seen,

@@ -21,8 +21,8 @@ from lit_gans.tiles import in_tiles
 class Translation(AdversarialModule):
     """A game whose generator makes images from images.
 
-    Whoever plays on a batch, the images made of it are the same ones, and made once, as in the published codes; only
-    micro-batches have theirs made for each turn, since keeping them is what micro-batches avoid.
+    Whoever plays on a batch, the images made of it are the same ones, and made once, as in the published codes. Only of
+    micro-batches no graph is kept from one turn to the next, since that is what they avoid: it is made again.
 
     Args:
         source_shape: (C, H, W) of the images that come in; the command line takes it from the data.
@@ -38,7 +38,7 @@ class Translation(AdversarialModule):
     ) -> None:
         super().__init__(**kwargs)
         self.source_shape, self.image_shape, self.loss = tuple(source_shape), tuple(image_shape), loss
-        self._shared: dict[None, Any] | None = None
+        self._shared: dict[int, Any] | None = None
 
     @property
     def example_input_array(self) -> Tensor:
@@ -51,12 +51,14 @@ class Translation(AdversarialModule):
 
     def made(self, batch: Any) -> Any:
         """The same, with its graph, once for all turns on the batch."""
-        if self._shared and self.micro_batches == 1:
-            return self._shared[None]
+        moving = any(parameter.requires_grad for parameter in self.generator.parameters())
+        whole, place = self.micro_batches == 1, self._piece and self._piece[0]
+        if self._shared and place in self._shared and (whole or not moving):
+            return self._shared[place]
         with trainable(self.generator):  # although another player may be moving
             made = self.make(batch)
         if self._shared is not None:
-            self._shared[None] = made
+            self._shared[place] = made if whole else detached(made)
         return made
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
@@ -129,6 +131,11 @@ def known(source_shape: ImageShape | None) -> ImageShape:
     if source_shape is None:
         raise UserError("these data have no sources to make images from: choose data with pairs, or two sets of images")
     return source_shape
+
+
+def detached(images: Any) -> Any:
+    """Images, or a tuple of them, without their graph."""
+    return images.detach() if isinstance(images, Tensor) else type(images)(*map(Tensor.detach, images))
 
 
 @contextmanager
