@@ -1,7 +1,6 @@
 """Networks from images to images on pictures of any size, in memory that a tile bounds and not the picture."""
 
 from collections.abc import Callable, Iterator
-from itertools import product
 
 import torch
 from torch import Tensor
@@ -49,19 +48,26 @@ def in_tiles(
         canvas = images.new_empty(len(images), channels, scale * height, scale * width)
     if not len(images):  # of which some layers make nonsense
         return canvas
-    for (top, bottom), (left, right) in product(spans(height, tile, overlap), spans(width, tile, overlap)):
-        piece = images[:, :, top:bottom, left:right]
-        grown = [-side % multiple for side in piece.shape[2:]]
-        made = network(pad(piece, (0, grown[1], 0, grown[0]), mode="replicate"))
-        made = made[:, :, : scale * (bottom - top), : scale * (right - left)]
-        place = canvas[:, :, scale * top : scale * bottom, scale * left : scale * right]
-        rows, columns = fade(made.shape[2], top, overlap * scale), fade(made.shape[3], left, overlap * scale)
-        weight = (rows[:, None] * columns).to(made)
-        levels = made if canvas.is_floating_point() else (made.clamp(-1, 1) + 1) * 127.5
-        before = torch.where(weight < 1, place.to(levels), 0)  # what was there, which nothing was at first
-        mixed = before + weight * (levels - before)
-        place.copy_(mixed if canvas.is_floating_point() else mixed.round())
+    for top, bottom in spans(height, tile, overlap):
+        strip = images.new_empty(len(images), channels, scale * (bottom - top), scale * width)
+        for left, right in spans(width, tile, overlap):
+            piece = images[:, :, top:bottom, left:right]
+            grown = [-side % multiple for side in piece.shape[2:]]
+            made = network(pad(piece, (0, grown[1], 0, grown[0]), mode="replicate"))
+            made = made[:, :, : strip.shape[2], : scale * (right - left)]
+            put(strip[..., scale * left : scale * right], made, fade(made.shape[3], left, overlap * scale))
+        rows = fade(strip.shape[2], top, overlap * scale)
+        put(canvas[:, :, scale * top : scale * bottom], strip, rows[:, None])
     return canvas
+
+
+def put(place: Tensor, made: Tensor, weight: Tensor) -> None:
+    """Fades a tile, in [-1, 1], into what is at its place; where its weight is one, that may be anything."""
+    weight, floats = weight.to(made), place.is_floating_point()
+    levels = made if floats else (made.clamp(-1, 1) + 1) * 127.5
+    before = torch.where(weight < 1, place.to(levels), 0)
+    mixed = before + weight * (levels - before)
+    place.copy_(mixed if floats else mixed.round())
 
 
 def spans(length: int, tile: int | None, overlap: int) -> Iterator[tuple[int, int]]:
