@@ -31,6 +31,7 @@ class Data(L.LightningDataModule, ABC):
     Attributes:
         name: short name of the data, for file names.
         batches: what batches are.
+        source_shape: (channels, height, width) of the images that a model is given; None where it makes its own.
         num_classes: number of classes; 0 where there are no labels.
 
     Raises:
@@ -39,6 +40,7 @@ class Data(L.LightningDataModule, ABC):
 
     name: str
     batches: type[tuple] = Labelled
+    source_shape: tuple[int, int, int] | None = None
     num_classes: int = 0
 
     def __init__(self, *, batch_size: int = 64, num_workers: int = 0, flip: bool = False, seed: int = 0) -> None:

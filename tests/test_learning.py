@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
+from inspect import isclass
 from math import inf, sqrt
 from typing import Any, NamedTuple
 
@@ -109,7 +110,8 @@ LESSONS = {
     "R3GAN": Lesson(0.053, [wrong_sign_of_the_penalties], TOY | {"gamma": 0.1, "beta2": 0.99}),
     "BigGAN": Lesson(0.13, [shuffled_labels]),
 }
-VARIANTS = [name for name in lit_gans.__all__ if isinstance(getattr(lit_gans, name), type)]
+CLASSES = [getattr(lit_gans, name) for name in lit_gans.__all__]
+VARIANTS = [cls.__name__ for cls in CLASSES if isclass(cls) and issubclass(cls, lit_gans.GAN)]
 
 
 def learn(name, seed=0, broken=None):

@@ -1,6 +1,7 @@
 """Every public variant, by existing: trains, is saved, loaded and sampled; with every network, loss and penalty."""
 
 from functools import cache, partial
+from inspect import isclass
 
 import pytest
 import torch
@@ -18,7 +19,8 @@ from lit_gans.penalties import R1, GradientPenalty, Penalty, WeightClipping
 from lit_gans.schedules import Cosine, Linear
 from tests.conftest import SMALL, Noise, SavedAt, same, small_discriminator, small_generator, trainer
 
-VARIANTS = [name for name in lit_gans.__all__ if isinstance(getattr(lit_gans, name), type)]
+CLASSES = [getattr(lit_gans, name) for name in lit_gans.__all__]
+VARIANTS = [cls.__name__ for cls in CLASSES if isclass(cls) and issubclass(cls, lit_gans.GAN)]
 GENERATORS = [partial(MLPGenerator, widths=[8], latent_dim=4), partial(DCGANGenerator, width=4, latent_dim=4)]
 DISCRIMINATORS = [partial(MLPDiscriminator, widths=[8]), partial(DCGANDiscriminator, width=4, norm="layer")]
 LOSSES = [cls for loss in AdversarialLoss.__subclasses__() for cls in (loss, *loss.__subclasses__())]

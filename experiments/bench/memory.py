@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from inspect import isclass
 from pathlib import Path
 
 import lightning as L
@@ -17,7 +18,8 @@ from lit_gans import GAN
 from lit_gans.base import AdversarialModule
 
 HERE = Path(__file__).resolve().parents[2]
-VARIANTS = [name for name in lit_gans.__all__ if isinstance(getattr(lit_gans, name), type)]
+CLASSES = [getattr(lit_gans, name) for name in lit_gans.__all__]
+VARIANTS = [cls.__name__ for cls in CLASSES if isclass(cls) and issubclass(cls, lit_gans.GAN)]
 
 
 def resident() -> float:
