@@ -10,8 +10,10 @@ import torch
 from lit_gans.errors import UserError
 from lit_gans.files import cache_dir, replacing
 
+NO_FEATURES = "measure nothing with --metrics.features=[]"
 
-def staged(url: str, digest: str, *, name: str = "", fetch: bool = False) -> Path:
+
+def staged(url: str, digest: str, *, name: str = "", fetch: bool = False, otherwise: str = NO_FEATURES) -> Path:
     """The path of a published file: below `cache_dir()/features`, else in torch hub's cache, else fetched.
 
     Args:
@@ -19,13 +21,14 @@ def staged(url: str, digest: str, *, name: str = "", fetch: bool = False) -> Pat
         digest: Its SHA-256 in hexadecimal, or as many of the first digits as its authors tell.
         name: What the caches call it; by default as the URL does.
         fetch: Whether a missing file is downloaded, once, into this project's cache.
+        otherwise: What a user can do who does not want it.
 
     Raises:
         UserError: it is nowhere and not fetched, or not what was published; says what to download to which place.
     """
     name = name or url.rpartition("/")[2]
     own = cache_dir() / "features" / name
-    advice = f"download {url} to {own}, or measure nothing with --metrics.features=[]"
+    advice = f"download {url} to {own}, or {otherwise}"
     for path in (own, Path(torch.hub.get_dir(), "checkpoints", name)):
         if path.is_file():
             if not (found := sha256_of(path)).startswith(digest):
