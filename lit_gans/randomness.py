@@ -1,6 +1,7 @@
 """Random numbers as functions of a key, so that nothing depends on who draws, when, or after which interruption."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 
 import torch
@@ -31,3 +32,10 @@ def seed_engines(device: torch.device, *key: int | str) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type != "cpu":
         torch.get_device_module(device).manual_seed(seed)
+
+
+@contextmanager
+def untouched_randomness(device: torch.device) -> Iterator[None]:
+    """Gives the global engines their state back: a data loader and a careless `sample` draw from them."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield

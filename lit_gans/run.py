@@ -22,7 +22,7 @@ def identity(config: Config) -> Config:
 
     The place of the data counts only where nothing else says which data they are: for folders of images, not for sets
     known by the name of their class or by `dataset`. Further scores and protocols change no other number, so they don't
-    count.
+    count; of the measures of pairs, only the border left out does.
     """
     data = config["data"]
     given = data.get("init_args") or {}
@@ -32,6 +32,8 @@ def identity(config: Config) -> Config:
     metrics = {
         key: value for key, value in config["metrics"].items() if key not in ("per_class", "scores", "protocols")
     }
+    if (shave := config.get("pairs", {}).get("shave")) is not None:
+        metrics["shave"] = shave
     return {
         "model": config["model"],
         "data": {"class_path": data["class_path"], "init_args": arguments},
@@ -139,12 +141,13 @@ def read_config(run_dir: Path) -> Config:
 
 LOCK = ".lock"
 CONTENTS = {
-    "samples": "sample grids over time, on the same latents",
-    "curves.png": "losses, accuracy of D, FID and IS over kimg",
+    "samples": "sample grids over time, on the same latents or inputs",
+    "gallery": "index.html: input, output and target of each test image",
+    "curves.png": "losses, accuracy of D and metrics over kimg",
     "metrics.csv": "every logged row",
     "protocols.json": "how each metric was made",
     "evaluation": "what `lit-gans evaluate` measured, with pictures",
-    "checkpoints": "last.ckpt to continue from; best.ckpt by FID, once one was measured",
+    "checkpoints": "last.ckpt to continue from; best.ckpt by FID (`--checkpoint.monitor`), once it was measured",
     "tensorboard": "the same rows for TensorBoard",
     "wandb": "the same rows for W&B; send them with `wandb sync`",
     "config.yaml": "the resolved config; repeats the run",

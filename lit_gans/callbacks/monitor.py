@@ -70,6 +70,11 @@ PANELS = {
     "FID (less is better)": ("val/fid",),
     "Inception Score (more is better)": ("val/is",),
     "KID (less is better)": ("val/kid",),
+    "PSNR (more is better)": ("val/psnr", "val/bicubic_psnr", "val/copy_psnr", "val/mean_psnr"),
+    "SSIM (more is better)": ("val/ssim", "val/bicubic_ssim", "val/copy_ssim", "val/mean_ssim"),
+    "L1 (less is better)": ("val/l1", "val/bicubic_l1", "val/copy_l1", "val/mean_l1"),
+    "LPIPS (less is better)": ("val/lpips", "val/lpips_vgg"),
+    "IoU of classes (more is better)": ("val/miou",),
     "fakes among reals, reals among fakes": ("val/precision", "val/recall", "val/density", "val/coverage"),
     "fakes of the class asked for (1 / classes if labels are ignored)": ("val/label_accuracy",),
 }

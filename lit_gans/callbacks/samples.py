@@ -10,10 +10,14 @@ from torchvision.utils import make_grid, save_image
 
 from lit_gans.errors import UserError
 from lit_gans.files import replacing
-from lit_gans.randomness import keyed_generator
+from lit_gans.pictures import centred, side_by_side
+from lit_gans.randomness import keyed_generator, untouched_randomness
 
 TILE = 64
 """Smaller images are enlarged to about this many pixels, so that a grid can be looked at."""
+
+MOST = 256
+"""Of larger images at work, the middle of so many pixels is shown."""
 
 
 def image_grid(images: Tensor, columns: int) -> Tensor:
@@ -25,13 +29,14 @@ def image_grid(images: Tensor, columns: int) -> Tensor:
 
 
 class SampleGrid(Callback):
-    """Pictures of the averaged generator on the same latents over time: at the start, each validation and the end.
+    """Pictures of the averaged generator on the same inputs over time: at the start, each validation and the end.
 
     They go to `samples/` in the run directory and to every logger that takes images. With labels, each row of the grid
-    shows one class; of many classes, some from the first to the last.
+    shows one class; of many classes, some from the first to the last. Models without `sample` are shown at work on the
+    first validation images: source, output and, if they are trained on pairs, target; large ones by their middle.
 
     Args:
-        rows: Rows of the grid; by default one for each of up to 16 classes, or 8 without labels.
+        rows: Rows of the grid; by default one for each of up to 16 classes, 8 without labels, 4 of images at work.
         columns: Images in a row.
     """
 
@@ -61,11 +66,12 @@ class SampleGrid(Callback):
         if self.drawn_at == pl_module.images_seen:
             return
         self.drawn_at = pl_module.images_seen
-        classes = pl_module.num_classes
-        rows = min(self.rows or 16, classes) if classes else self.rows or 8
-        labels = (torch.arange(rows) * classes // rows).repeat_interleave(self.columns) if classes else None
-        images = pl_module.sample(rows * self.columns, labels, keyed_generator(pl_module.seed, "grid"))
-        grid = image_grid(images, self.columns)
+        if hasattr(pl_module, "sample"):
+            grid = image_grid(self.sampled(pl_module), self.columns)
+        else:
+            grid = self.at_work(trainer, pl_module)
+        if grid is None:
+            return
         kimg = pl_module.images_seen / 1000
         path = Path(trainer.default_root_dir) / "samples" / f"kimg-{kimg:010.3f}.png"
         with replacing(path) as temporary:
@@ -73,3 +79,32 @@ class SampleGrid(Callback):
         for logger in trainer.loggers:
             if hasattr(logger, "log_picture"):
                 logger.log_picture("samples", grid, path, step=pl_module.turn, kimg=kimg)
+
+    def sampled(self, pl_module: L.LightningModule) -> Tensor:
+        """Images (N, C, H, W) of the same latents, row by row."""
+        classes = pl_module.num_classes
+        rows = min(self.rows or 16, classes) if classes else self.rows or 8
+        labels = (torch.arange(rows) * classes // rows).repeat_interleave(self.columns) if classes else None
+        return pl_module.sample(rows * self.columns, labels, keyed_generator(pl_module.seed, "grid"))
+
+    @torch.no_grad()
+    def at_work(self, trainer: L.Trainer, pl_module: L.LightningModule) -> Tensor | None:
+        """The picture (C, H, W) of the first validation images; None if there are none."""
+        loader, groups = trainer.datamodule.val_dataloader(), []
+        if hasattr(loader, "__getitem__"):  # all batches; iterating gives those of this process
+            loader = map(loader.__getitem__, range(len(loader) * trainer.world_size))
+        wide = 3 if getattr(pl_module, "paired", True) else 2
+        across = max(self.columns // wide, 1)
+        wanted = across * (self.rows or 4)
+        with untouched_randomness(pl_module.device):
+            for number, batch in enumerate(loader):
+                if len(groups) >= wanted or not len(batch[0]):
+                    break
+                batch = trainer.precision_plugin.convert_input(batch)
+                outputs = pl_module.validation_step(trainer.strategy.batch_to_device(batch), number)
+                parts = side_by_side(*(outputs[name] for name in ("source", "fake", "real")[:wide]))
+                groups += list(torch.stack(parts, 1))  # one of (wide, 3, H, W) for each image
+        groups = groups[:wanted]
+        sides = [min(max((group.shape[side] for group in groups), default=0), MOST) for side in (-2, -1)]
+        tiles = [centred(group, *sides) for group in groups]
+        return image_grid(torch.cat(tiles), across * wide) if tiles else None

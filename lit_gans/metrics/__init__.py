@@ -20,6 +20,7 @@ _HOME = {
     "MiFID": "memorisation",
     "ModeCoverage": "classes",
     "Neighbours": "neighbours",
+    "PairQuality": "fidelity",
     "PathLength": "path_length",
     "Protocol": "protocol",
     "Reference": "reference",

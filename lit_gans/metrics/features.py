@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lit_gans.errors import UserError
+from lit_gans.pictures import levels
 from lit_gans.precision import without_autocast, without_tf32
 
 WEIGHTS = Path(__file__).with_name("weights")
@@ -43,7 +44,7 @@ class FeatureNetwork(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Maps images (N, C, H, W), float in [-1, 1], to features (N, num_features) and logits (N, num_classes)."""
         with without_autocast(images.device), without_tf32():
-            return self.embed(((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8))
+            return self.embed(levels(images))
 
     def embed(self, levels: Tensor) -> tuple[Tensor, Tensor]:
         """Maps images (N, C, H, W), uint8, to features and logits, float32."""

@@ -1,11 +1,17 @@
 """How a number is made: without that it compares with nothing."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
+from pathlib import Path
 from typing import Literal
 
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_only
+
 from lit_gans.errors import UserError
+from lit_gans.files import replacing
 from lit_gans.metrics.custom import is_published
 from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.metrics.inception import Inception
@@ -86,6 +92,31 @@ class CleanProtocol(Protocol):
 def short_hash(description: Description) -> str:
     """Eight digits for a description."""
     return sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:8]
+
+
+@rank_zero_only
+def tell(trainer: Trainer, descriptions: Mapping[str, Description]) -> None:
+    """Says beside the logged numbers how they were made: in `protocols.json` of the run directory, and to the loggers.
+
+    Numbers that only an earlier part of the run had, or another callback has, stay told.
+
+    Args:
+        trainer: Of the run.
+        descriptions: How each was made, by the name that it is logged by.
+    """
+    path = Path(trainer.default_root_dir) / "protocols.json"
+    told = {"values": {}, "protocols": {}}
+    with suppress(OSError, ValueError):
+        told |= json.loads(path.read_text())
+    values = told["values"] | {name: short_hash(made) for name, made in descriptions.items()}
+    known = told["protocols"] | {short_hash(made): made for made in descriptions.values()}
+    both = {"values": values, "protocols": {one: known[one] for one in values.values() if one in known}}
+    if told != both:
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(both, indent=1))
+    for logger in trainer.loggers:
+        if hasattr(logger, "log_protocols"):
+            logger.log_protocols(values)
 
 
 def by_network(protocols: Sequence[Protocol]) -> list[tuple[FeatureNetwork, list[Protocol]]]:

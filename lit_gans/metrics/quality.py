@@ -1,31 +1,26 @@
 """The validation callback: how close the generated images are to the real ones."""
 
-import json
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from lit_gans.errors import UserError, at_least
-from lit_gans.files import replacing
 from lit_gans.metrics.classes import ClassFID
 from lit_gans.metrics.custom import feature_networks
 from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.metrics.measurement import Measurement, ScoreFactory, measurements
-from lit_gans.metrics.protocol import Description, Protocol, Split, by_network, short_hash
+from lit_gans.metrics.protocol import Description, Protocol, Split, by_network, tell
 from lit_gans.metrics.reals import reference_of
-from lit_gans.metrics.score import drawn_labels, embedded
+from lit_gans.metrics.score import drawn_labels, embedded, first_place
 from lit_gans.precision import without_autocast
-from lit_gans.randomness import keyed_generator
+from lit_gans.randomness import keyed_generator, untouched_randomness
 
 
 class ImageQuality(Callback):
@@ -137,10 +132,8 @@ class ImageQuality(Callback):
     ) -> None:
         """Embeds the fakes of the batch."""
         if self._measured and not trainer.sanity_checking:
-            loader = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
-            start = (batch_idx * trainer.world_size + trainer.global_rank) * loader.batch_size
-            with _untouched_randomness(trainer.strategy.root_device):
-                self._add(outputs["fake"], outputs.get("label"), start)
+            with untouched_randomness(trainer.strategy.root_device):
+                self._add(outputs["fake"], outputs.get("label"), first_place(trainer, batch_idx))
 
     on_test_batch_end = on_validation_batch_end
 
@@ -172,7 +165,7 @@ class ImageQuality(Callback):
             everyone=lambda yes: trainer.strategy.reduce_boolean_decision(yes, all=True),
             bar=lambda items, title: _bar(trainer, items, title),
         )
-        with _untouched_randomness(device), torch.inference_mode():
+        with untouched_randomness(device), torch.inference_mode():
             self._measured = measurements(self._protocols, self.scores, refer, device=device, labelled=classes > 0)
         for measurement in self._measurements():
             measurement.check(self._wanted())
@@ -180,7 +173,7 @@ class ImageQuality(Callback):
     def _evaluate(self, trainer: Trainer, pl_module: LightningModule) -> None:
         device = trainer.strategy.root_device
         values, prefix = {}, "test" if trainer.testing else "val"
-        with _untouched_randomness(device), torch.inference_mode(), without_autocast(device):
+        with untouched_randomness(device), torch.inference_mode(), without_autocast(device):
             if hasattr(pl_module, "sample"):
                 self._add_samples(trainer, pl_module)
             for measurement in self._measurements():
@@ -196,7 +189,7 @@ class ImageQuality(Callback):
             self.validations += 1
             self.best_fid = min(self.best_fid, values["val/fid"])
             values |= {"best/fid": self.best_fid, "best/of": float(self.validations)}
-            self._tell(trainer)
+            tell(trainer, {f"val/{name}": made for name, made in self.descriptions.items()})
         pl_module.log_dict(values, sync_dist=True)
 
     def _add_samples(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -229,31 +222,6 @@ class ImageQuality(Callback):
                 fakes = embedded(network, images[part], None if labels is None else labels[part], start + place)
                 for measurement in group:
                     measurement.update(fakes)
-
-    @rank_zero_only
-    def _tell(self, trainer: Trainer) -> None:
-        """Says beside the numbers how they were made; scores that only an earlier part of the run had stay told."""
-        hashes = {f"val/{name}": short_hash(made) for name, made in self.descriptions.items()}
-        path = Path(trainer.default_root_dir) / "protocols.json"
-        told = {"values": {}, "protocols": {}}
-        with suppress(OSError, ValueError):
-            told |= json.loads(path.read_text())
-        known = told["protocols"] | {short_hash(made): made for made in self.descriptions.values()}
-        values = told["values"] | hashes
-        both = {"values": values, "protocols": {one: known[one] for one in values.values() if one in known}}
-        if told != both:
-            with replacing(path) as temporary:
-                temporary.write_text(json.dumps(both, indent=1))
-        for logger in trainer.loggers:
-            if hasattr(logger, "log_protocols"):
-                logger.log_protocols(hashes)
-
-
-@contextmanager
-def _untouched_randomness(device: torch.device) -> Iterator[None]:
-    """A data loader, a careless `sample` and own feature networks draw from the global random state."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        yield
 
 
 def _bar(trainer: Trainer, items: Iterable, description: str) -> Iterable:

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import torch
+from lightning.pytorch import Trainer
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
@@ -128,6 +129,15 @@ def embedded(network: FeatureNetwork, images: Tensor, label: Tensor | None, star
     label = torch.full_like(place, -1) if label is None else label.to(images.device)
     nothing = (images.new_empty(0, size) for size in (network.num_features, network.num_classes))
     return Embedded(*(network(images) if len(images) else nothing), label, place)
+
+
+def first_place(trainer: Trainer, batch_idx: int) -> int:
+    """Place of the first image of a validation or test batch in the sequence of all processes' images.
+
+    Whole batches are dealt to the processes in turn.
+    """
+    loader = trainer.test_dataloaders if trainer.testing else trainer.val_dataloaders
+    return (batch_idx * trainer.world_size + trainer.global_rank) * loader.batch_size
 
 
 def drawn_labels(labels: Tensor, count: int) -> Tensor:

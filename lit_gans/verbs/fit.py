@@ -19,12 +19,12 @@ from lightning.pytorch.utilities import rank_zero_only
 import datamodules
 import lit_gans
 from lit_gans.base import AdversarialModule
-from lit_gans.callbacks import Checkpoint, Curves, Progress, SampleGrid, Throughput
+from lit_gans.callbacks import Checkpoint, Curves, Gallery, Progress, SampleGrid, Throughput
 from lit_gans.errors import UserError
 from lit_gans.explain import OneLineErrors
 from lit_gans.loading import find_checkpoint, read_checkpoint
 from lit_gans.loggers import CSVRows, TensorBoardRun, WandbRun
-from lit_gans.metrics import ImageQuality
+from lit_gans.metrics import ImageQuality, PairQuality
 from lit_gans.parsing import learn_short_names, mend_parser
 from lit_gans.run import alone, check_same_run, inventory, read_config, run_name, short_name, start_over, write_config
 
@@ -94,7 +94,9 @@ class GANCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds callbacks with flags of their own, the run directory, and what is taken from the data."""
         parser.add_lightning_class_args(ImageQuality, "metrics")
+        parser.add_lightning_class_args(PairQuality, "pairs")
         parser.add_lightning_class_args(SampleGrid, "samples")
+        parser.add_lightning_class_args(Gallery, "gallery")
         parser.add_lightning_class_args(Checkpoint, "checkpoint")
         parser.add_argument("--study", type=str, default="default", help="Folder below runs/ that holds the run.")
         parser.add_argument("--run_dir", type=str | None, default=None, help="Names the run directory outright.")
