@@ -98,7 +98,7 @@ class SuperResolution(PairData):
             rows, columns = squares.shape[:2]
             numbers = torch.linspace(0, rows * columns - 1, min(each, rows * columns)).round().long()
             chosen.append(squares[numbers // columns, numbers % columns])
-        return torch.cat(chosen)
+        return torch.cat(chosen).contiguous()
 
     def load_pairs(self, split: str) -> Pairs:
         """Crops of the photos for training, whole photos for test."""
