@@ -129,7 +129,7 @@ class SuperResolution(PairData):
         for photo, name in zip(whole, names, strict=True):
             if min(photo.shape[1:]) < self.crop:
                 size = "x".join(map(str, reversed(photo.shape[1:])))
-                raise UserError(f"{source.path / name} has {size} pixels, fewer than data.crop={self.crop} either way")
+                raise UserError(f"{source.path / name} has {size} pixels, too few for data.crop={self.crop}")
         return list(zip(small, whole, strict=True))
 
     def files(self, split: str) -> tuple[Folder | Zip, list[str]]:

@@ -194,7 +194,7 @@ ERRORS = [
     ({"image_size": 0}, "image_size must be at least 1"),
     ({"source_channels": 2}, r"source_channels must be 3 \(colour\) or 1 \(grey\), not 2"),
     ({"root": None, "target_channels": 1}, r"target_channels must be 3 \(colour\), not 1"),
-    ({"root": None, "image_size": 200}, "patches of at most 160 pixels"),
+    ({"root": None, "load_size": 200}, "patches of at most 160 pixels, not 200"),
     ({"root": "nowhere"}, "no folder or zip archive .*nowhere"),
 ]
 
