@@ -1,6 +1,6 @@
 """What all data of paired images has in common: what is random about a pair, and when it comes."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -18,15 +18,15 @@ Pair = tuple[np.ndarray, np.ndarray]
 """A source and a target, float32, (C, H, W), in [-1, 1]."""
 
 
-class Pairs:
-    """Numbered pairs of images, the numbers from 0 to `len(self) - 1`."""
+class Pairs(ABC):
+    """Pairs of images, numbered from 0 to `len(self) - 1`."""
 
-    def __len__(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def __len__(self) -> int: ...
 
+    @abstractmethod
     def pair(self, number: int, generator: torch.Generator) -> Pair:
         """The pair of a number; what is random about it is drawn from the generator."""
-        raise NotImplementedError
 
 
 class PairStream(Endless):
@@ -51,12 +51,12 @@ class PairStream(Endless):
             self.pairs.pair(number, keyed_generator(self.seed, "pair", key))
             for number, key in zip(numbers.tolist(), keys, strict=True)
         ]
+        batch = as_batch(drawn)
         if self.flip:
-            drawn = [
-                tuple(side[..., ::-1] if mirror else side for side in pair)
-                for pair, mirror in zip(drawn, mirrored, strict=True)
-            ]
-        return as_batch(drawn)
+            for side in batch:
+                pixels = side.numpy()
+                pixels[mirrored] = pixels[mirrored, ..., ::-1]
+        return batch
 
 
 class PairsInOrder(Ordered):

@@ -22,7 +22,7 @@ TEST = (320, 480)  # the columns of 640 that are for test: they show a part of t
 def photographs() -> dict[Motif, Tensor]:
     """A temple and a flower, uint8, (3, 427, 640)."""
     images = load_sample_images().images
-    return {name: torch.tensor(image).permute(2, 0, 1) for name, image in zip(MOTIFS, images, strict=True)}
+    return {name: torch.tensor(image).permute(2, 0, 1).contiguous() for name, image in zip(MOTIFS, images, strict=True)}
 
 
 @cache

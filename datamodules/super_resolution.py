@@ -98,7 +98,7 @@ class SuperResolution(PairData):
             rows, columns = squares.shape[:2]
             numbers = torch.linspace(0, rows * columns - 1, min(each, rows * columns)).round().long()
             chosen.append(squares[numbers // columns, numbers % columns])
-        return torch.cat(chosen)
+        return torch.cat(chosen).contiguous()
 
     def load_pairs(self, split: str) -> Pairs:
         """Crops of the photos for training, whole photos for test."""
@@ -129,7 +129,7 @@ class SuperResolution(PairData):
         for photo, name in zip(whole, names, strict=True):
             if min(photo.shape[1:]) < self.crop:
                 size = "x".join(map(str, reversed(photo.shape[1:])))
-                raise UserError(f"{source.path / name} has {size} pixels, fewer than data.crop={self.crop} either way")
+                raise UserError(f"{source.path / name} has {size} pixels, too few for data.crop={self.crop}")
         return list(zip(small, whole, strict=True))
 
     def files(self, split: str) -> tuple[Folder | Zip, list[str]]:
