@@ -50,6 +50,7 @@ class CycleGAN(Translation):
     """
 
     batches = Unpaired
+    paired = False
 
     def __init__(
         self,

@@ -51,6 +51,7 @@ class StyleTransferGAN(Translation):
     """
 
     batches = Unpaired
+    paired = False
 
     def __init__(
         self,
