@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.batches import Paired
-from lit_gans.base import AdversarialModule
+from lit_gans.base import AdversarialModule, Terms
 from lit_gans.errors import UserError
 from lit_gans.losses import AdversarialLoss
 from lit_gans.networks import ImageShape, Translator
@@ -41,9 +41,13 @@ class Translation(AdversarialModule):
         self._shared: dict[int, Any] | None = None
 
     @property
-    def example_input_array(self) -> Tensor:
-        """An image, for the summary of the model."""
-        return torch.zeros(2, *self.source_shape, dtype=self.dtype)
+    def example_input_array(self) -> tuple[Tensor, Tensor]:
+        """A batch, for the summary of the model."""
+        return tuple(torch.zeros(2, *shape, dtype=self.dtype) for shape in (self.source_shape, self.image_shape))
+
+    def forward(self, *images: Tensor) -> Terms:
+        """The generator's loss, which asks all networks: for the summary of the model."""
+        return self.generator_loss(self.batches(*images))
 
     def make(self, batch: Any) -> Any:
         """What the generator makes of a batch, in full precision."""
