@@ -147,7 +147,7 @@ CONTENTS = {
     "metrics.csv": "every logged row",
     "protocols.json": "how each metric was made",
     "evaluation": "what `lit-gans evaluate` measured, with pictures",
-    "checkpoints": "last.ckpt to continue from; best.ckpt by FID (`--checkpoint.monitor`), once it was measured",
+    "checkpoints": "last.ckpt to continue from; best.ckpt by FID or another `--checkpoint.monitor`, once measured",
     "tensorboard": "the same rows for TensorBoard",
     "wandb": "the same rows for W&B; send them with `wandb sync`",
     "config.yaml": "the resolved config; repeats the run",

@@ -6,6 +6,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
 
 from lit_gans.base import AdversarialModule
 from lit_gans.metrics import PairQuality
@@ -72,6 +73,16 @@ class Pairs(L.LightningDataModule):
         return Shared(even, of_all.batch_size, of_all.rank, of_all.world_size)
 
     val_dataloader = test_dataloader = lambda self: self.reference_dataloader("test")
+
+
+class PlainPairs(Pairs):
+    """With torch's own loader for validation, which draws a seed when it is iterated."""
+
+    def val_dataloader(self):
+        def join(rows):
+            return Paired(*map(torch.cat, zip(*rows, strict=True)))
+
+        return DataLoader(self.pairs, self.batch_size, collate_fn=join)
 
 
 class Shift(nn.Module):

@@ -20,7 +20,7 @@ from lit_gans.metrics import ImageQuality, PairQuality, SmallClassifier, extreme
 from lit_gans.metrics.labels import classes, palette
 from lit_gans.metrics.lpips import BACKBONES, LPIPS
 from tests.conftest import Noise, same, small_gan, trainer
-from tests.pairs import WHOLE, Pairs, Translator, fitted, from_levels, levels, noise, validated
+from tests.pairs import WHOLE, Pairs, PlainPairs, Translator, fitted, from_levels, levels, noise, validated
 
 COLOURS = torch.tensor([[128, 0, 0], [128, 128, 128], [0, 0, 192], [0, 0, 0]], dtype=torch.uint8)
 
@@ -123,7 +123,8 @@ def test_one_image():
 
 
 def test_models_without_pairs_are_left_alone():
-    found, callback = validated(Translator(paired=False), noise(2))
+    _, callback = validated(Translator(), noise(2))
+    found, _ = validated(Translator(paired=False), noise(2), callback=callback)
     assert not [name for name in found if "psnr" in name]
     assert callback.per_image == {}
     run = trainer(callbacks=[PairQuality()], **WHOLE)
@@ -165,6 +166,15 @@ def test_palettes_survive_compression():
     assert (classes(jpegs, found) == numbers).float().mean() > 0.98
 
 
+def test_the_random_state_stays():
+    states = []
+    for callbacks in ([], [PairQuality(miou=True)]):
+        torch.manual_seed(0)
+        trainer(callbacks=callbacks, max_steps=2, **WHOLE).fit(Translator(), PlainPairs(label_pairs(4)))
+        states.append(torch.get_rng_state())
+    assert same(*states)
+
+
 def test_photographs_have_no_palette():
     with pytest.raises(UserError, match="leave --pairs.miou out"):
         validated(Translator(), noise(4, size=64), callback=PairQuality(miou=True))
@@ -172,13 +182,15 @@ def test_photographs_have_no_palette():
 
 def staged_backbone(monkeypatch, cache):
     """Random weights in the place of AlexNet's."""
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
+    with torch.device("meta"):
         network = torchvision.models.alexnet(weights=None)
+    network.features.to_empty(device="cpu")
+    for number, weight in enumerate(network.features.parameters()):
+        weight.data = torch.randn(weight.shape, generator=torch.Generator().manual_seed(number)) / 20
     monkeypatch.setitem(BACKBONES, "alex", "alexnet-.pth")  # any digest
     path = cache / "features" / "alexnet-.pth"
     path.parent.mkdir(parents=True)
-    torch.save(network.state_dict(), path)
+    torch.save({f"features.{key}": value for key, value in network.features.state_dict().items()}, path)
     return network.features, path
 
 

@@ -30,6 +30,10 @@ def test_the_name_covers_what_changes_the_result():
     with_classes = config(root="a", download=True, num_workers=0)
     with_classes["metrics"]["per_class"] = True  # more columns, the same numbers in the others
     assert run_name(named) == run_name(with_classes)
+    with_classes["pairs"] = {"shave": None, "miou": True}
+    assert run_name(named) == run_name(with_classes)
+    with_classes["pairs"]["shave"] = 4  # other numbers in the same columns
+    assert run_name(named) != run_name(with_classes)
 
 
 def test_starting_over_deletes_only_what_a_run_made():

@@ -49,8 +49,7 @@ class Gallery(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: int
     ) -> None:
         """Writes the images of the batch."""
-        start = first_place(trainer, batch_idx)
-        if start >= self.images or "source" not in (outputs or ()):
+        if "source" not in (outputs or ()) or (start := first_place(trainer, batch_idx)) >= self.images:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         for title, name in zip(self.titles, ("source", "fake", "real"), strict=False):
