@@ -10,7 +10,8 @@ def matlab_bicubic(image: np.ndarray, scale: int) -> np.ndarray:
 
     Keys' cubic kernel with a = -0.5, stretched by `scale` against aliasing; the image goes on beyond its border as in a
     mirror (PIL, whose kernel is the same, cuts the kernel off there instead, and rounds to bytes between rows and
-    columns). Computed in double precision and rounded once, halves up, as of an image that was read by `im2double`.
+    columns). Computed in double precision and rounded once, halves up, as of an image that was read by `im2double`; of
+    bytes MATLAB rounds in between too, which moves some values by one.
     """
     rows, columns = (weights(length, scale) for length in image.shape[-2:])
     small = rows @ image.astype(np.float64) @ columns.T

@@ -28,8 +28,8 @@ class SuperResolution(PairData):
 
     The copy of a photo is made once, of the whole photo, cropped at the right and below to a multiple of `scale`; copy
     and photo are then cropped at the same random place, so that training crops know as little of a border as the inside
-    of a photo does. Published numbers are of MATLAB's `imresize`, here `kernel="matlab"` (see `matlab_bicubic`), after
-    which the copies of the DIV2K data were made too; PIL's bicubic differs near borders.
+    of a photo does. Published numbers are of MATLAB's `imresize`, here `kernel="matlab"` (see `matlab_bicubic`), as are
+    the copies that come with DIV2K; PIL's bicubic differs near borders.
 
     A photo comes as often in a pass as crops fit into it side by side, each time with another crop. Test batches are of
     one whole photo, whatever `batch_size` is, for their sizes differ. The reals of metrics are squares of `crop` pixels

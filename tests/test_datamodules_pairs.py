@@ -178,6 +178,14 @@ def test_decoded_once(tmp_path, monkeypatch):
     assert all(map(torch.equal, again.train_dataloader()[0], data.train_dataloader()[0]))
 
 
+@pytest.mark.parametrize("side", ["trainA/03.png", "trainB/03.bmp"])
+def test_a_pair_is_decoded_again_when_one_of_its_files_changes(tmp_path, side):
+    root = two_folders(tmp_path / "apart", "{split}{side}")
+    before = paired(root).pairs("train").images[3].copy()
+    save(places(17), root / side)
+    assert (paired(root).pairs("train").images[3] != before).any()
+
+
 def test_the_photographs_give_labels_and_patches():
     data = PairedImages(direction="ba", image_size=64)
     assert (data.name, data.image_shape, PairedImages().image_shape[1:]) == ("photographs", (3, 64, 64), (32, 32))
