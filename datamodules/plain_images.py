@@ -1,6 +1,6 @@
 """The images of a folder or zip archive as they are, for comparing two of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from hashlib import sha256
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.sources import Folder, Zip, open_image
+from datamodules.sources import Folder, Zip, is_image, open_image
 from lit_gans.errors import UserError
 from lit_gans.randomness import keyed_generator
 
@@ -35,6 +35,8 @@ class PlainImages:
     def __init__(self, path: Path, threads: int = 4) -> None:
         if not path.exists():
             raise UserError(f"no folder or zip archive of images at {path}")
+        if path.is_file() and is_image(path.name):
+            raise UserError(f"{path} is one image: give a folder or a zip archive of images")
         self.source, self.threads = Folder(path) if path.is_dir() else Zip(path), threads
         self.names = self.source.names
         if not self.names:
@@ -81,8 +83,8 @@ class PlainImages:
         """The images of these numbers, (N, 3, H, W), float in [-1, 1]."""
         names = [self.names[number] for number in numbers]
         with self.source.reader() as read, ThreadPoolExecutor(self.threads) as pool:
-            pixels = list(pool.map(lambda name: self.decode(name, read(name)), names))
-            first = pixels[0] if names[0] == self.names[0] else self.decode(self.names[0], read(self.names[0]))
+            pixels = list(pool.map(lambda name: self.decode(name, read), names))
+            first = pixels[0] if names[0] == self.names[0] else self.decode(self.names[0], read)
         for name, image in zip(names, pixels, strict=True):
             if image.shape != first.shape:
                 sizes = (f"{shape[1]}x{shape[0]}" for shape in (image.shape, first.shape))
@@ -92,9 +94,9 @@ class PlainImages:
                 )
         return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2) / 127.5 - 1
 
-    def decode(self, name: str, content: bytes) -> np.ndarray:
-        """Bytes of a file to (H, W, 3), uint8."""
+    def decode(self, name: str, read: Callable[[str], bytes]) -> np.ndarray:
+        """The file of a name to (H, W, 3), uint8."""
         try:
-            return np.asarray(open_image(content))
-        except Exception as error:  # PIL meets damage with many types
+            return np.asarray(open_image(read(name)))
+        except Exception as error:  # PIL and zipfile meet damage with many types
             raise UserError(f"cannot decode {self.source.path / name} ({error}): mend or remove it") from error

@@ -36,8 +36,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise UserError(f"{path} cannot be read as a checkpoint: it is damaged, or none") from error
-    except (RuntimeError, EOFError) as error:
-        raise UserError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0]}") from error
+    except (RuntimeError, EOFError, OSError) as error:
+        reason = [*str(error).splitlines(), "it is empty"][0]
+        raise UserError(f"{path} cannot be read as a checkpoint: {reason}") from error
     if not isinstance(checkpoint, dict) or not {"class_path", "hyper_parameters", "clock"} <= checkpoint.keys():
         raise UserError(f"{path} is not a checkpoint of Lit-GANs")
     return checkpoint

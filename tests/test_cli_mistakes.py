@@ -53,7 +53,7 @@ MISTAKES = [
     (["--model.generator.latent_dim=0"], "MLPGenerator has a layer without units"),
     (["--model.discriminator.dropout=3"], "dropout probability has to be between 0 and 1, but got 3.0"),
     (["--model=SAGAN", "--model.generator=DCGANGenerator"], "'attention', which the variant gives its networks"),
-    (["--model=WGAN", "--model.loss=Hinge"], "has one, which the class given fixes"),
+    (["--model=WGAN", "--model.loss=Hinge"], "has one, which the class given (of a list, the last one) fixes"),
     (["--model.penalties=R1"], "penalties is a list: write [R1]"),
     (["--model.optimizer=RMSprop"], "such as torch.optim.RMSprop"),
     (["--model.weight_decay=-1"], "Adam: Invalid weight_decay value: -1.0"),

@@ -17,7 +17,6 @@ from datamodules import Digits
 from datamodules.plain_images import PlainImages
 from lit_gans import load
 from lit_gans.cli import main
-from lit_gans.errors import UserError
 from lit_gans.metrics import Protocol, SmallClassifier
 from lit_gans.metrics.evaluation import Generated, evaluate_images
 from lit_gans.metrics.protocol import short_hash
@@ -48,9 +47,7 @@ def test_a_run_with_all_its_checkpoints(capsys):
     printed = capsys.readouterr().out
     values, stored = evaluation(run / "evaluation")
     assert values.keys() == {"best", "last"}
-    wanted = (
-        "fid is kid precision recall density coverage mifid fid_low fid_high fid_infinity copies copying_z copying_p "
-    )
+    wanted = "fid is kid precision recall density coverage fid_low fid_high fid_infinity copies copying_z copying_p "
     wanted += "modes modes_kl ppl label_accuracy fid_class0"
     assert {f"{name}_digits" for name in wanted.split()} <= values["best"].keys()
     for name, value in values["last"].items():
@@ -59,7 +56,11 @@ def test_a_run_with_all_its_checkpoints(capsys):
         assert short_hash(protocol) == stored["values"]["last"][name]["protocol"]
         assert (protocol["features"], protocol["n_real"], protocol["n_fake"]) == ("digits", 60, 70)
         assert value == value
-    assert stored["protocols"][stored["values"]["last"]["kid_digits"]["protocol"]]["subset_size"] == 60
+    assert stored["protocols"][stored["values"]["last"]["kid_digits"]["protocol"]]["subset_size"] == 30
+    assert stored["of"]["last"] == {"path": f"{run}/checkpoints/last.ckpt", "kimg": 0.384, "seed": 0}
+    assert (
+        "protocol " + stored["values"]["last"]["fid_digits"]["protocol"] + ": 70 fakes, 60 reals (train) of" in printed
+    )
     pictures = {"nearest-best", "classes-best", "nearest-last", "classes-last", "precision-recall"}
     assert {path.stem for path in (run / "evaluation").glob("*.png")} == pictures
     assert all(Image.open(path).size > (100, 100) for path in (run / "evaluation").glob("*.png"))
@@ -104,7 +105,7 @@ def test_two_folders_or_archives():
     features = [network(images / 127.5 - 1)[0] for images in (fake, real)]
     distance = (features[0].double().mean(0) - features[1].double().mean(0)).square().sum().item()
     assert values["fake"]["fid_digits"] > distance > 0
-    assert {"precision_digits", "kid_digits", "mifid_digits"} < values["fake"].keys()
+    assert {"precision_digits", "kid_low_digits", "fid_low_digits"} < values["fake"].keys()
     assert not {"ppl_digits", "copying_p_digits", "modes_digits"} & values["fake"].keys()
     with zipfile.ZipFile("fakes.zip", "w") as archive:
         for path in Path("fake").iterdir():
@@ -252,8 +253,27 @@ def test_mistakes_are_said_in_one_line(capsys):
         main(["evaluate", "real", "large", *classifier, "--output=unlike-sizes", "--scores=[]"])
     assert "--features=[] measures nothing" in line("real", "real", "--features=[]", "--output=out")
     assert not Path("out").exists()
-    with pytest.raises(UserError, match="cannot read the archive"):
-        PlainImages(Path("broken/003.png"))
+    assert "000.png is one image: give a folder or a zip archive" in line("real/000.png", "real", *classifier)
+    assert "--output=real would put pictures among the images" in line(
+        "real", "large", *classifier[:2], "--output=real"
+    )
+    assert "LabelAccuracy is of fakes that were asked to be of a class" in line(
+        "real", "large", *classifier, "--scores=[LabelAccuracy]"
+    )
+    Path("own.py").write_text(
+        "from torch import nn\nclass Grey(nn.Conv2d):\n    def __init__(self): super().__init__(1, 2, 3)"
+    )
+    assert "grey does not take images of shape (3, 8, 8): " in line(
+        "real", "real", "--features=[own.Grey]", "--output=out"
+    )
+    Path("fake.zip").write_bytes(b"no archive")
+    assert "cannot read the archive" in line("fake.zip", "real", *classifier)
+    with zipfile.ZipFile("torn.zip", "w") as archive:
+        archive.write("real/001.png")
+    content = bytearray(Path("torn.zip").read_bytes())
+    content[60] ^= 1  # of the image
+    Path("torn.zip").write_bytes(content)
+    assert "cannot decode torn.zip/real/001.png" in line("torn.zip", "real", *classifier)
 
 
 def test_data_of_others_are_not_built_from_a_file(capsys):

@@ -125,7 +125,7 @@ def test_a_run_that_goes_on_with_other_scores_keeps_what_it_said_of_the_first():
 def test_too_few_images_for_a_score_are_said_before_the_training(score, n_fake):
     model = small_gan(image_shape=(1, 8, 8), num_classes=10)
     run = trainer(max_steps=1, limit_val_batches=1.0, callbacks=[ImageQuality(n_fake=n_fake, scores=[score])])
-    with pytest.raises(UserError, match=f"{score.__name__} needs at least .*not 1500 and {n_fake}: take more"):
+    with pytest.raises(UserError, match=f"{score.__name__} needs at least .*not 1500 and {n_fake}: take"):
         run.fit(model, Digits())
     assert model.turn == 0
 

@@ -114,12 +114,14 @@ def test_copies_are_nearer_to_training_images():
     train, held_out, fresh = gaussian(1400, 8, "same").split([500, 500, 400])
     copies = torch.cat([fresh[:300], train[:100] + 0.01 * fresh[300:]])
     honest, copied = copying(train, fresh, held_out), copying(train, copies, held_out)
-    assert honest["copies"].item() == pytest.approx(0, abs=0.15)
+    assert honest["copies"].item() < 0.05
     assert abs(honest["copying_z"]) < 2.5
-    assert copied["copies"].item() == pytest.approx(0.25, abs=0.15)
+    assert 0.1 < copied["copies"].item() < 0.25  # of which one can be sure
     assert copied["copying_p"] < 1e-4
     every = copying(train, train[:100], held_out[:200])
-    assert every["copies"] == 1
+    assert 0.7 < every["copies"] < 1
+    noise = train.mean(0) + torch.tensor([100.0] + [0.0] * 7) + gaussian(400, 8, "noise")  # all near to the same few
+    assert copying(train, noise, held_out)["copies"] == 0
     assert every["copying_p"].item() == pytest.approx(norm.sf(every["copying_z"].item()), rel=1e-6)
     assert copying(held_out, copies, train)["copying_p"] > 1 - 1e-4
     fakes, reals = closest_pairs(Reference(train, held_out=lambda: held_out), copies, 100)
@@ -166,7 +168,7 @@ def test_modes_want_a_network_that_knows_the_classes():
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             measurement = Measurement(SmallClassifier(name), Protocol(), reference, [ModeCoverage])
-        assert any("mnist does not tell the classes of digits" in str(one.message) for one in said) is not there
+        assert any("the 10 of digits, which mnist does not tell" in str(one.message) for one in said) is not there
         assert any(isinstance(score, ModeCoverage) for score in measurement.scores) is there
 
 
@@ -246,8 +248,8 @@ def test_bad_input_is_said():
         Reference(real[:1])
     with pytest.warns(UserWarning, match="no test for copies"):
         assert value(DataCopying, real, real) == {}
-    for wrong in ({"draws": 1}, {"draws": 0}):
-        with pytest.raises(UserError, match="draws must be at least 2"):
+    for wrong in ({"groups": 1}, {"groups": 0}):
+        with pytest.raises(UserError, match="groups must be at least 2"):
             FIDInterval(Reference(real), **wrong)
 
 

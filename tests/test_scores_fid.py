@@ -54,10 +54,15 @@ def test_equal_sets_have_distance_zero():
 def test_interval_of_fid_is_as_wide_as_that_of_fresh_fakes():
     real = torch.randn(4000, 8, generator=keyed_generator("real"))
     fids = torch.stack([value(FID, real, fresh_fakes(800, draw)) for draw in range(100)])
-    intervals = [value(lambda r: FIDInterval(r, draws=40), real, fresh_fakes(800, draw)) for draw in range(10)]
+    intervals = [value(lambda r: FIDInterval(r, groups=40), real, fresh_fakes(800, draw)) for draw in range(10)]
     widths = torch.stack([ends["fid_high"] - ends["fid_low"] for ends in intervals])
     assert widths.mean().item() == pytest.approx(2 * 1.96 * fids.std().item(), rel=0.2)
-    assert all(ends["fid_low"] < fids.mean() < ends["fid_high"] for ends in intervals[:5])
+    assert sum(ends["fid_low"].item() < fids.mean().item() < ends["fid_high"].item() for ends in intervals) >= 8
+    near = torch.randn(10, 800, 8, generator=keyed_generator("near"))  # other draws of the reals' distribution
+    fids = torch.stack([value(FID, real, torch.randn(800, 8, generator=keyed_generator(d))) for d in range(100)])
+    intervals = [value(FIDInterval, real, fakes) for fakes in near]
+    widths = torch.stack([ends["fid_high"] - ends["fid_low"] for ends in intervals])
+    assert 0.8 < widths.mean().item() / (2 * 1.96 * fids.std().item()) < 1.5
 
 
 def test_infinite_fid_is_that_of_the_distribution():

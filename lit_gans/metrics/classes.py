@@ -17,6 +17,7 @@ class LabelAccuracy(Score):
     """
 
     name = "label_accuracy"
+    labelled = True
     higher_is_better = True
 
     def __init__(self, reference: Reference) -> None:
@@ -74,10 +75,11 @@ class ClassFID(Score):
     """
 
     name = "class_fid"
+    labelled = True
     higher_is_better = False
 
     def __init__(self, reference: Reference) -> None:
-        super().__init__(reference, "features", "label")
+        super().__init__(reference, "features", "label", of_each_class=True)
 
     def compute(self) -> dict[str, Tensor]:
         """`fid_class<k>` of each class but those with fewer than two images of either kind, which a warning names."""

@@ -39,7 +39,11 @@ class CustomFeatures(FeatureNetwork):
         self.module = module.float()
         self.eval().requires_grad_(False)
         with torch.random.fork_rng(devices=[]):  # the module may draw
-            features, logits = self(torch.full((2, *image_shape), -1.0))
+            try:
+                features, logits = self(torch.full((2, *image_shape), -1.0))
+            except (RuntimeError, IndexError) as error:  # of torch's layers
+                reason = str(error).splitlines()[0]
+                raise UserError(f"{self.name} does not take images of shape {tuple(image_shape)}: {reason}") from error
         self.num_features, self.num_classes = features.shape[1], logits.shape[1]
 
     def embed(self, levels: Tensor) -> tuple[Tensor, Tensor]:

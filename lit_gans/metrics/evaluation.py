@@ -27,12 +27,14 @@ class Evaluated:
         descriptions: How each was made.
         pairs: Fakes most like copies, and the real images nearest to them, (K, C, H, W) in [-1, 1] each.
         by_class: Eight fakes of each of up to 16 classes, where classes were asked for.
+        source: What was measured, in words for the file of results.
     """
 
     values: dict[str, float] = field(default_factory=dict)
     descriptions: dict[str, Description] = field(default_factory=dict)
     pairs: tuple[Tensor, Tensor] | None = None
     by_class: Tensor | None = None
+    source: dict[str, str | float] = field(default_factory=dict)
 
 
 def evaluate_images(

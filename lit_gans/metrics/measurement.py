@@ -7,6 +7,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 from torchmetrics import SumMetric
 
+from lit_gans.errors import UserError
 from lit_gans.metrics.classes import LabelAccuracy, ModeCoverage
 from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.metrics.fid import FID
@@ -44,25 +45,21 @@ class Measurement:
         *,
         labelled: bool = False,
     ) -> None:
-        self.network, self.protocol, self.reference = network, protocol, reference
+        self.network, self.protocol, self.reference, self.labelled = network, protocol, reference, labelled
         knows = (network.name, network.num_classes) == (reference.name, reference.num_classes)
         always = [FID, *[InceptionScore] * (network.num_classes > 0), *[LabelAccuracy] * (knows and labelled)]
         self.scores = [make(reference).to(reference.device) for make in (*always, *scores)]
         if not knows and any(isinstance(score, ModeCoverage) for score in self.scores):
-            rank_zero_warn(f"no mode coverage: {network.name} does not tell the classes of {reference.name}")
+            classes = f"the {reference.num_classes} of {reference.name}" if reference.num_classes else "no classes"
+            rank_zero_warn(f"no mode coverage: the real images have {classes}, which {network.name} does not tell")
             self.scores = [score for score in self.scores if not isinstance(score, ModeCoverage)]
         self.count = SumMetric().to(reference.device)
         self.suffix = f"_{network.name}" + f"_{protocol.name}" * bool(protocol.name)
         self.descriptions: dict[str, Description] = {}
 
     def check(self, fakes: int) -> None:
-        """Whether so many fakes will do for all scores.
-
-        Raises:
-            UserError: one needs more, or more reals.
-        """
-        for score in self.scores:
-            score.check(min(fakes, self.protocol.n_fake))
+        """Whether so many fakes will do; see `check`."""
+        check(self.scores, self.protocol, fakes, self.labelled)
 
     def update(self, fakes: Embedded) -> None:
         """Takes those of some fakes whose places are within the protocol's number."""
@@ -122,6 +119,28 @@ class Measurement:
         """Forgets the fakes."""
         for metric in (self.count, *self.scores):
             metric.reset()
+
+
+def check(scores: Sequence[Score], protocol: Protocol, fakes: int, labelled: bool) -> None:
+    """Whether scores have what they need.
+
+    Args:
+        scores: With their reals.
+        protocol: Says how many fakes are measured at most.
+        fakes: How many there are.
+        labelled: Whether they were asked to be of the classes of the data.
+
+    Raises:
+        UserError: one needs labels, or more images.
+    """
+    named = f"protocol {protocol.name}: " * bool(protocol.name)
+    for score in scores:
+        if score.labelled and not labelled:
+            raise UserError(f"{type(score).__name__} is of fakes that were asked to be of a class, and these are not")
+        try:
+            score.check(min(fakes, protocol.n_fake))
+        except UserError as error:
+            raise UserError(f"{named}{error}") from error
 
 
 def measurements(

@@ -49,11 +49,12 @@ class DataCopying(Score):
     Each fake's nearest image is looked for among training and held-out ones together. Without copying, each of these is
     as likely to be it, whatever classes the fakes are of and however typical they are: not so the comparison with
     distances between real images (Meehan et al., 2020, arXiv:2004.05675), which lost classes and smooth fakes make
-    small. `copies` is the share of copies among the fakes that explains how often it is a training image, about 0
-    without any. `copying_p` is the chance of so many if the real images were dealt to the two sets at random (a
-    permutation test by its mean and variance, Hoeffding, 1951, with a normal tail), `copying_z` its normal quantile.
+    small. `copies` is the share of copies among the fakes of which one can be sure: the lower end of a one-sided 95 %
+    interval of the share that explains how often the nearest is a training image; 0 where chance would do. `copying_p`
+    is the chance of so many if the real images were dealt to the two sets at random (a permutation test by its mean and
+    variance, Hoeffding, 1951, with a normal tail), `copying_z` its normal quantile.
 
-    Both are unsure where the fakes are near to very few real images, as a collapsed generator's are. Copies of images
+    Nothing is sure where the fakes are near to very few real images, as a collapsed generator's are. Copies of images
     beyond the first `n_real` are not seen. Where training and held-out images are not of one distribution, `copies` is
     not 0 for that alone. There is no value where the reference is not the training split, or nothing is held out.
 
@@ -66,6 +67,7 @@ class DataCopying(Score):
     def __init__(self, reference: Reference) -> None:
         super().__init__(reference, "features")
         self.held_out = reference.held_out() if reference.held_out else None
+        self.settings["held_out"] = 0 if self.held_out is None else len(self.held_out)
 
     def compute(self) -> dict[str, Tensor]:
         """The three values."""
@@ -79,9 +81,10 @@ class DataCopying(Score):
         times = torch.bincount(found, minlength=len(both)).double()  # that each real is the nearest one
         share, expected = times[:train].sum() / len(fakes), train / len(both)
         variance = (times - times.mean()).square().sum() * expected * (len(both) - train) / (len(both) - 1)
-        z = (share - expected) * len(fakes) / variance.clamp(min=1e-12).sqrt()
+        deviation = variance.clamp(min=1e-12).sqrt() / len(fakes)
+        z = (share - expected) / deviation
         return {
-            "copies": (share - expected) / (1 - expected),
+            "copies": ((z - 1.645) * deviation / (1 - expected)).clamp(min=0),
             "copying_z": z,
             "copying_p": torch.special.log_ndtr(-z).exp(),  # ndtr is 0 from z = 8.3 on
         }

@@ -134,7 +134,7 @@ def by_network(protocols: Sequence[Protocol]) -> list[tuple[FeatureNetwork, list
         if (network.name, protocol.name) in names:
             raise UserError(
                 f"two protocols would both be called fid_{network.name}{'_' * bool(protocol.name)}{protocol.name}: "
-                "give one of them another `name`"
+                "give one of them another `name` (that of an own module is its class)"
             )
         names.append((network.name, protocol.name))
         same = (network.name, network.sha256, network.resize) if is_published(network) else id(network)

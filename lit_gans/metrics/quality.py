@@ -15,9 +15,11 @@ from lit_gans.errors import UserError, at_least
 from lit_gans.metrics.classes import ClassFID
 from lit_gans.metrics.custom import feature_networks
 from lit_gans.metrics.features import FeatureNetwork
-from lit_gans.metrics.measurement import Measurement, ScoreFactory, measurements
+from lit_gans.metrics.fid import FID
+from lit_gans.metrics.measurement import Measurement, ScoreFactory, check, measurements
 from lit_gans.metrics.protocol import Description, Protocol, Split, by_network, tell
 from lit_gans.metrics.reals import reference_of
+from lit_gans.metrics.reference import Reference
 from lit_gans.metrics.score import drawn_labels, embedded, first_place
 from lit_gans.precision import without_autocast
 from lit_gans.randomness import keyed_generator, untouched_randomness
@@ -90,10 +92,8 @@ class ImageQuality(Callback):
         """All protocols for these data, with their networks.
 
         Raises:
-            UserError: weights cannot be had, or each class is to be measured and the model has none.
+            UserError: weights cannot be had, or a score needs more images, or a model with labels.
         """
-        if self.per_class and not getattr(model, "num_classes", 0):
-            raise UserError("metrics.per_class=true: this model takes no labels, so its fakes are of no class")
         try:
             networks = feature_networks(self.features, data.name, data.image_shape)
         except UserError as error:
@@ -101,6 +101,11 @@ class ImageQuality(Callback):
         counts = {"n_real": self.n_real, "n_fake": self.n_fake, "reference": self.reference}
         protocols = [*(Protocol(features=network, **counts) for network in networks), *self.further]
         by_network(protocols)  # or says what is wrong with them
+        for protocol in protocols:
+            there = len(data.reference_dataloader(protocol.reference).images)
+            reals = Reference(torch.zeros(min(there, protocol.n_real or there), 2))  # as many as there will be
+            scores = [make(reals) for make in (FID, *self.scores)]
+            check(scores, protocol, protocol.n_fake, labelled=getattr(model, "num_classes", 0) > 0)
         return protocols
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -112,13 +117,8 @@ class ImageQuality(Callback):
                 self._protocols, self._measured = self.protocols(trainer.datamodule, pl_module), []
             trainer.strategy.barrier("feature networks")
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Embeds the reals, or finds that they were: what is wrong with them shows before the training."""
-        if trainer.enable_validation:
-            self._prepare(trainer, pl_module)
-
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Makes ready for the fakes."""
+        """Embeds the reals, or finds that they were; once."""
         self._added = 0
         for measurement in self._measurements():
             measurement.reset()  # of a pass that was broken off
@@ -167,8 +167,6 @@ class ImageQuality(Callback):
         )
         with untouched_randomness(device), torch.inference_mode():
             self._measured = measurements(self._protocols, self.scores, refer, device=device, labelled=classes > 0)
-        for measurement in self._measurements():
-            measurement.check(self._wanted())
 
     def _evaluate(self, trainer: Trainer, pl_module: LightningModule) -> None:
         device = trainer.strategy.root_device

@@ -70,12 +70,14 @@ class Score(Collected):
     Attributes:
         name: Of the value.
         least: Real images, and fakes, that it takes.
+        labelled: Whether fakes must have been asked to be of the classes of the data.
         way_out: What to do where there are fewer.
         settings: Numbers that change the value; they are part of its protocol.
     """
 
     name: str
     least = 2
+    labelled = False
     way_out = "take more"
     settings: dict[str, int | float]
 

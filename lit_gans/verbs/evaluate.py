@@ -25,6 +25,7 @@ from lit_gans.metrics import (
     DataCopying,
     FIDInfinity,
     FIDInterval,
+    Inception,
     MiFID,
     ModeCoverage,
     Neighbours,
@@ -34,7 +35,7 @@ from lit_gans.metrics.custom import feature_networks
 from lit_gans.metrics.evaluation import Evaluated, Generated, evaluate_images
 from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.metrics.measurement import ScoreFactory
-from lit_gans.metrics.protocol import Protocol, Split, short_hash
+from lit_gans.metrics.protocol import Description, Protocol, Split, short_hash
 from lit_gans.metrics.score import drawn_labels
 from lit_gans.run import read_config
 
@@ -59,7 +60,7 @@ def evaluate(
 
     Args:
         images: A run directory (all its checkpoints), a checkpoint in one, or a folder or zip of images.
-        reals: A folder or zip of real images; by default the data of the run.
+        reals: A folder or zip of real images, or a run, for its data; by default the data of the run itself.
         output: Folder for evaluation.json and the pictures; by default `evaluation` in the run directory, or for one
             checkpoint a folder of its name in that.
         data_root: Where the data of the run are now.
@@ -83,12 +84,21 @@ def evaluate(
         raise UserError(f"{images} is no run, nor a checkpoint in one: give a folder or zip of real images after it")
     if output is None and run is None:
         raise UserError("name a folder for the results with --output")
+    if output and not run and output.resolve() in (images.resolve(), reals.resolve()):
+        raise UserError(f"--output={output} would put pictures among the images: name another folder")
     files = None if checkpoints else PlainImages(images)
-    against = PlainImages(reals) if reals else data_of(run, data_root)
+    source = reals or run
+    against = data_of(source, data_root) if (source / "config.yaml").is_file() else PlainImages(source)
     if files and (size := files.image_shape) != against.image_shape:
-        rank_zero_warn(f"{images} has images of {size[1]}x{size[2]} pixels, and {reals} others")
+        rank_zero_warn(
+            f"{images} has images of {size[1]}x{size[2]} pixels, and {reals} others: "
+            "what resizing does to them is measured, too"
+        )
     target = torch.device(("cpu", "cuda")[torch.cuda.is_available()] if device == "auto" else device)
-    networks = feature_networks(features, against.name, against.image_shape)
+    try:
+        networks = feature_networks(features, against.name, against.image_shape)
+    except UserError as error:
+        raise UserError(f"{error}, or name another network with --features (see README)") from error
     counts = {"n_real": n_real, "n_fake": n_fake, "reference": reference}
     wanted = [*(Protocol(features=network, **counts) for network in networks), *protocols]
     if not wanted:
@@ -96,7 +106,8 @@ def evaluate(
     most = max(protocol.n_fake for protocol in wanted)
     results = {}
     for path in checkpoints or [images]:
-        fakes = files or drawn_from(load(path).to(target), against, reference, most, seed)
+        model = None if files else load(path).to(target)
+        fakes = files or drawn_from(model, against, reference, most, seed)
         results[path.stem] = evaluate_images(
             fakes,
             against,
@@ -105,9 +116,12 @@ def evaluate(
             device=target,
             batch_size=batch_size,
         )
+        results[path.stem].source = {"path": str(path)}
+        if model is not None:
+            results[path.stem].source |= {"kimg": model.images_seen / 1000, "seed": seed}
     output = output or run / "evaluation" / (images.stem if images.suffix else "")
     write(results, output)
-    print(table({name: result.values for name, result in results.items()}))
+    print(table(results))
     print(f"evaluation.json and pictures: {output}")
 
 
@@ -157,7 +171,8 @@ def all_scores(
         there = len(reals if isinstance(reals, PlainImages) else reals.split(protocol.reference)[0])
         sizes.add(min(there, protocol.n_real or there))
     few = [] if min(sizes) < FIDInterval.least else [Neighbours, FIDInterval, FIDInfinity]
-    scores = [partial(KID, subset_size=min(1000, *sizes)), MiFID, *few]
+    inception = all(isinstance(protocol.features or protocols[0].features, Inception) for protocol in protocols)
+    scores = [partial(KID, subset_size=max(min(1000, min(sizes) // 2), 2)), *few, *[MiFID] * inception]
     if isinstance(reals, Data):
         scores += [*[DataCopying] * (protocols[0].reference == "train"), *[ModeCoverage] * (reals.num_classes > 0)]
     if isinstance(fakes, Generated):
@@ -176,7 +191,8 @@ def write(results: dict[str, Evaluated], folder: Path) -> None:
         for name, result in results.items()
     }
     with replacing(folder / "evaluation.json") as temporary:
-        temporary.write_text(json.dumps({"values": values, "protocols": hashed}, indent=1))
+        sources = {name: result.source for name, result in results.items()}
+        temporary.write_text(json.dumps({"of": sources, "values": values, "protocols": hashed}, indent=1))
     for name, result in results.items():
         fake, real = (images.expand(-1, 3, -1, -1) for images in result.pairs)
         pairs = torch.stack([fake, resize(real, list(fake.shape[2:]))], dim=1).flatten(0, 1)
@@ -216,13 +232,27 @@ def draw_plane(results: dict[str, dict[str, float]], path: Path) -> None:
         figure.savefig(temporary, dpi=110, format="png")
 
 
-def table(results: dict[str, dict[str, float]]) -> str:
-    """A line for each value, a column for each set of fakes."""
-    names = list(dict.fromkeys(name for values in results.values() for name in values))
-    rows = [["", *results]]
-    rows += [
-        [name, *(f"{values[name]:.5g}" if name in values else "" for values in results.values())] for name in names
-    ]
+def table(results: dict[str, Evaluated]) -> str:
+    """A line for each value, a column for each set of fakes and one for the protocol; then the protocols."""
+    made = {name: one for result in results.values() for name, one in result.descriptions.items()}
+    rows = [["", *results, "protocol"]]
+    for name, description in made.items():
+        values = (result.values.get(name) for result in results.values())
+        rows.append([name, *("" if one is None else f"{one:.5g}" for one in values), short_hash(description)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (zip(row, widths, strict=True) for row in rows)
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in line).rstrip() for line in lines)
+    legend = {short_hash(description): described(description) for description in made.values()}
+    return "\n".join(
+        [
+            *("  ".join(cell.ljust(width) for cell, width in line).rstrip() for line in lines),
+            *(f"protocol {digest}: {words}" for digest, words in legend.items()),
+        ]
+    )
+
+
+def described(description: Description) -> str:
+    """A protocol in a line."""
+    said = {"n_fake", "n_real", "reference", "data", "image_size", "features", "resize", "sha256", "content"}
+    words = "{n_fake} fakes, {n_real} reals ({reference}) of {data} at {image_size}, by {features}, resize {resize}"
+    rest = [f"{key}={value}" for key, value in description.items() if key not in said]
+    return ", ".join([words.format(**description), *rest])

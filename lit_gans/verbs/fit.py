@@ -143,7 +143,9 @@ class GANCLI(LightningCLI):
         if 0 <= max_steps <= steps or max_epochs is not None and 0 <= max_epochs <= epochs:
             self.say(f"This run is finished, at kimg {kimg:.3f} (step {steps}, {epochs} epochs).")
             self.say(inventory(self.run_dir))
-            self.say("A larger --trainer.max_steps or --trainer.max_epochs continues it; --fresh starts over.")
+            self.say(
+                self.say("A larger --trainer.max_steps or --trainer.max_epochs continues it; --fresh starts over.")
+            )
             raise SystemExit(0)
         self.say(f"continuing at kimg {kimg:.3f} (step {steps}) of {self.run_dir}")
         config.ckpt_path = str(last)
@@ -187,7 +189,10 @@ class GANCLI(LightningCLI):
         write_config(self.run_dir, {**self.resolved, "fresh": False})
 
     def after_fit(self) -> None:
-        """Says where everything lies."""
+        """Says what came out, and where everything lies."""
+        checkpoint = self._get(self.config_init, "checkpoint")
+        if (last := self.trainer.callback_metrics.get(checkpoint.monitor)) is not None:
+            self.say(f"{checkpoint.monitor} {last:.4g}, best.ckpt {checkpoint.sign * checkpoint.best:.4g}")
         self.say(inventory(self.run_dir))
 
     @staticmethod
