@@ -1,43 +1,33 @@
 """Pairs of images, and the smallest model that translates one into the other."""
 
-from typing import NamedTuple
-
 import lightning as L
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from datamodules.batches import Paired
+from datamodules.stream import Ordered
 from lit_gans.base import AdversarialModule
 from lit_gans.metrics import PairQuality
 from tests.conftest import trainer
 
 
-class Paired(NamedTuple):
-    source: Tensor
-    target: Tensor
-
-
-class Dealt:
-    """Whole batches in order, dealt to the processes in turn; a process without any has an empty one."""
+class Dealt(Ordered):
+    """Whole batches in order, dealt to the processes in turn."""
 
     def __init__(self, pairs, batch_size, rank, world_size):
-        self.pairs, self.batch_size, self.rank, self.world_size = pairs, batch_size, rank, world_size
+        super().__init__(len(pairs), batch_size=batch_size, rank=rank, world_size=world_size)
+        self.pairs = pairs
 
     @property
     def images(self):
         return levels(torch.cat([target for _, target in self.pairs]))
 
-    def __len__(self):
-        return len(range(self.rank, max(-(-len(self.pairs) // self.batch_size), self.rank + 1), self.world_size))
-
-    def __getitem__(self, number):
-        part = self.pairs[number * self.batch_size : (number + 1) * self.batch_size]
+    def part(self, start, stop):
+        part = self.pairs[start:stop]
         empty = [torch.empty(0, *one.shape[1:]) for one in self.pairs[0]]
         return Paired(*(torch.cat(side) for side in zip(*part, strict=True))) if part else Paired(*empty)
-
-    def __iter__(self):
-        return iter([self[self.rank + k * self.world_size] for k in range(len(self))])
 
 
 class Shared(Dealt):

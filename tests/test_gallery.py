@@ -190,12 +190,12 @@ def test_the_same_images_at_work_over_time():
     found = grids(model, pairs)
     assert list(found) == ["kimg-000000.000.png", "kimg-000000.004.png", "kimg-000000.008.png"]
     first, _, last = (tiles(picture, 64, 3) for picture in found.values())
-    shown = [levels(image)[0].permute(1, 2, 0).numpy() for pair in pairs[:2] for image in pair]
+    shown = [levels(image)[0].permute(1, 2, 0).numpy() for pair in (pairs[0], pairs[2]) for image in pair]
     for picture in (first, last):
         sources_and_targets = [picture[k] for k in (0, 2, 3, 5)]
         assert all(np.array_equal(one, other) for one, other in zip(sources_and_targets, shown, strict=True))
     with torch.no_grad():
-        fake = levels(model.ema(pairs[1][0]))[0].permute(1, 2, 0).numpy()
+        fake = levels(model.ema(pairs[2][0]))[0].permute(1, 2, 0).numpy()
     assert np.array_equal(last[4], fake)
     assert not np.array_equal(first[4], fake)
 

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import lightning as L
@@ -8,6 +9,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
 
+from datamodules.stream import Ordered
 from lit_gans.errors import UserError
 from lit_gans.files import replacing
 from lit_gans.pictures import centred, side_by_side
@@ -32,8 +34,9 @@ class SampleGrid(Callback):
     """Pictures of the averaged generator on the same inputs over time: at the start, each validation and the end.
 
     They go to `samples/` in the run directory and to every logger that takes images. With labels, each row of the grid
-    shows one class; of many classes, some from the first to the last. Models without `sample` are shown at work on the
-    first validation images: source, output and, if they are trained on pairs, target; large ones by their middle.
+    shows one class; of many classes, some from the first to the last. Models without `sample` are shown at work on
+    validation images, some from the first to the last: source, output and, if they are trained on pairs, target; large
+    ones by their middle.
 
     Args:
         rows: Rows of the grid; by default one for each of up to 16 classes, 8 without labels, 4 of images at work.
@@ -89,18 +92,21 @@ class SampleGrid(Callback):
 
     @torch.no_grad()
     def at_work(self, trainer: L.Trainer, pl_module: L.LightningModule) -> Tensor | None:
-        """The picture (C, H, W) of the first validation images; None if there are none."""
+        """The picture (C, H, W) of some validation images; None if there are none."""
         loader, groups = trainer.datamodule.val_dataloader(), []
-        if hasattr(loader, "__getitem__"):  # all batches; iterating gives those of this process
-            loader = map(loader.__getitem__, range(len(loader) * trainer.world_size))
         wide = 3 if getattr(pl_module, "paired", True) else 2
         across = max(self.columns // wide, 1)
         wanted = across * (self.rows or 4)
         with untouched_randomness(pl_module.device):
-            for number, batch in enumerate(loader):
+            batches, each = enumerate(loader), wanted
+            if isinstance(loader, Ordered):  # of which iterating would give the batches of this process
+                count = math.ceil(loader.count / loader.batch_size)
+                numbers = range(0, count, max(count // wanted, 1))
+                batches, each = ((number, loader[number]) for number in numbers), math.ceil(wanted / len(numbers))
+            for number, batch in batches:
                 if len(groups) >= wanted or not len(batch[0]):
                     break
-                batch = trainer.precision_plugin.convert_input(batch)
+                batch = trainer.precision_plugin.convert_input(type(batch)(*(field[:each] for field in batch)))
                 outputs = pl_module.validation_step(trainer.strategy.batch_to_device(batch), number)
                 parts = side_by_side(*(outputs[name] for name in ("source", "fake", "real")[:wide]))
                 groups += list(torch.stack(parts, 1))  # one of (wide, 3, H, W) for each image
