@@ -260,11 +260,11 @@ def test_mistakes_are_said_in_one_line(capsys):
     assert "LabelAccuracy is of fakes that were asked to be of a class" in line(
         "real", "large", *classifier, "--scores=[LabelAccuracy]"
     )
-    Path("own.py").write_text(
+    Path("own_grey.py").write_text(
         "from torch import nn\nclass Grey(nn.Conv2d):\n    def __init__(self): super().__init__(1, 2, 3)"
     )
     assert "grey does not take images of shape (3, 8, 8): " in line(
-        "real", "real", "--features=[own.Grey]", "--output=out"
+        "real", "real", "--features=[own_grey.Grey]", "--output=out"
     )
     Path("fake.zip").write_bytes(b"no archive")
     assert "cannot read the archive" in line("fake.zip", "real", *classifier)
