@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.sources import Folder, Zip, open_image
+from datamodules.sources import Folder, Zip, decoding, open_image
 from lit_gans.errors import UserError
 from lit_gans.randomness import keyed_generator
 
@@ -94,7 +94,5 @@ class PlainImages:
 
     def decode(self, name: str, content: bytes) -> np.ndarray:
         """Bytes of a file to (H, W, 3), uint8."""
-        try:
+        with decoding(self.source.path / name):
             return np.asarray(open_image(content))
-        except Exception as error:  # PIL meets damage with many types
-            raise UserError(f"cannot decode {self.source.path / name} ({error}): mend or remove it") from error
