@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.sources import Folder, Zip, is_image, open_image
+from datamodules.sources import Folder, Zip, decoding, is_image, open_image
 from lit_gans.errors import UserError
 from lit_gans.randomness import keyed_generator
 
@@ -96,7 +96,5 @@ class PlainImages:
 
     def decode(self, name: str, read: Callable[[str], bytes]) -> np.ndarray:
         """The file of a name to (H, W, 3), uint8."""
-        try:
+        with decoding(self.source.path / name):
             return np.asarray(open_image(read(name)))
-        except Exception as error:  # PIL and zipfile meet damage with many types
-            raise UserError(f"cannot decode {self.source.path / name} ({error}): mend or remove it") from error

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from lit_gans.errors import UserError
 
@@ -26,10 +26,31 @@ def open_image(content: bytes, channels: int = 3) -> Image.Image:
     Raises:
         OSError: its pixels have more than 8 bits, which PIL would clip to white; PIL meets damage with other types too.
     """
+    with opened(content) as file:
+        return file.convert("L" if channels == 1 else "RGB")
+
+
+@contextmanager
+def opened(content: bytes) -> Iterator[Image.Image]:
+    """Yields the image as it is in the file; see `open_image`."""
     with Image.open(BytesIO(content)) as file:
         if file.mode[0] in "IF":
             raise OSError(f"its pixels have more than 8 bits (mode {file.mode})")
-        return file.convert("L" if channels == 1 else "RGB")
+        yield file
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Names the file where something in the block fails, for PIL meets damage with many types.
+
+    Raises:
+        UserError: something did.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = "it is no image" if isinstance(error, UnidentifiedImageError) else error
+        raise UserError(f"cannot decode {path} ({reason}): mend or remove it") from error
 
 
 class Folder:
@@ -54,6 +75,18 @@ class Folder:
     def reader(self) -> Iterator[Callable[[str], bytes]]:
         """Yields a function that reads the file of a name."""
         yield lambda name: (self.path / name).read_bytes()
+
+
+class File(Folder):
+    """A single image, as a folder that has no others.
+
+    Attributes:
+        path: the folder it is in.
+        names: its name there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.names = path.parent, [path.name]
 
 
 class Zip:

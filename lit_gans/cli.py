@@ -16,6 +16,8 @@ VERBS = {
     "validate": "measure a run's best checkpoint on the validation data",
     "test": "measure a run's best checkpoint on the test data",
     "sample": "draw images from a run",
+    "translate": "make images of photos by a run of an image-to-image model",
+    "upscale": "enlarge photos by a run of a super-resolution model",
     "evaluate": "measure a run, a checkpoint or a folder of images with all scores",
 }
 
@@ -48,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
 def run_verb(verb: str, arguments: list[str]) -> None:
     """Imports what the verb needs, and nothing before; classes in files of the current folder can be named."""
     sys.path.append(os.getcwd())
-    if verb in ("sample", "evaluate"):
+    if verb in ("sample", "translate", "upscale", "evaluate"):
         run_function(getattr(import_module(f"lit_gans.verbs.{verb}"), verb), arguments[1:])
     else:
         from lit_gans.verbs.fit import GANCLI

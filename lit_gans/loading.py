@@ -1,15 +1,30 @@
-"""From a run or a checkpoint to a model that draws images, without the data and the config that made it."""
+"""From a run or a checkpoint to a model that makes images, without the data and the config that made it."""
 
 from inspect import isclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from lit_gans.base import AdversarialModule
 from lit_gans.description import class_path, find_trusted_class, rebuild
 from lit_gans.errors import UserError
+
+Device = Literal["auto", "cpu", "cuda"]
+"""Where a verb works; auto takes a GPU if there is one."""
+
+
+def device_of(choice: Device) -> torch.device:
+    """The device meant.
+
+    Raises:
+        UserError: it is a GPU, and there is none.
+    """
+    found = torch.cuda.is_available()
+    if choice == "cuda" and not found:
+        raise UserError("--device=cuda: PyTorch finds no GPU here")
+    return torch.device("cuda" if found and choice != "cpu" else "cpu")
 
 
 def find_checkpoint(path: str | Path) -> Path:
@@ -83,3 +98,18 @@ def load(
         ) from error
     model.on_load_checkpoint(checkpoint)
     return model.eval()
+
+
+def load_sampler(run_or_checkpoint: str | Path) -> AdversarialModule:
+    """A trained model that draws images from nothing.
+
+    Raises:
+        UserError: it makes images from images; see also `load`.
+    """
+    model = load(run_or_checkpoint)
+    if not hasattr(model, "sample"):
+        raise UserError(
+            f"{run_or_checkpoint} has a {type(model).__name__}, which makes images from images: "
+            "use `lit-gans translate` or `lit-gans upscale`; `lit-gans test` measures it"
+        )
+    return model

@@ -16,24 +16,28 @@ def in_tiles(
     channels: int,
     scale: int = 1,
     multiple: int = 1,
+    least: int = 1,
     tile: int | None = None,
-    overlap: int = 64,
+    overlap: int | None = None,
     canvas: Tensor | None = None,
 ) -> Tensor:
     """The network's output for images of any size.
 
-    Images whose sides `multiple` does not divide are continued by their last row and column, and the output is cut.
-    In the middle half of their overlap one tile fades into the next. Tiles give what the whole image would if the
-    network sees no further than a quarter of the overlap; one that normalises over the image does so over each tile.
+    Images whose sides the network does not take are continued by their last row and column, and the output is cut. In
+    the middle half of their overlap one tile fades into the next. Tiles give what the whole image would if the network
+    sees no further than a quarter of the overlap; one that normalises over the image does so over each tile.
+
+    Beside images and output, memory holds one tile at a time; of images in bytes it alone becomes floats.
 
     Args:
         network: From (N, C, h, w) to (N, channels, scale * h, scale * w), in [-1, 1].
-        images: (N, C, H, W), in [-1, 1].
+        images: (N, C, H, W), float in [-1, 1] or uint8.
         channels: Of the output.
         scale: How much larger the output is.
-        multiple: What the network's inputs must be divisible by.
+        multiple: What divides the sides of the network's inputs.
+        least: Their smallest side.
         tile: Side of the tiles in pixels of the input; None for the whole image at once.
-        overlap: Of neighbouring tiles, in pixels of the input.
+        overlap: Of neighbouring tiles, in pixels of the input; None for an eighth of a tile.
         canvas: Where the output is put, (N, channels, scale * H, scale * W), float in [-1, 1] or uint8; by default a
             new one like the images.
 
@@ -41,6 +45,7 @@ def in_tiles(
         UserError: tiles do not go beyond their overlap.
     """
     height, width = images.shape[2:]
+    overlap = (tile or 0) // 8 if overlap is None else overlap
     at_least(0, overlap=overlap)
     if tile is not None and tile <= 2 * overlap:
         raise UserError(f"tiles of {tile} pixels must be larger than twice their overlap of {overlap}")
@@ -48,17 +53,33 @@ def in_tiles(
         canvas = images.new_empty(len(images), channels, scale * height, scale * width)
     if not len(images):  # of which some layers make nonsense
         return canvas
+    columns = list(spans(width, tile, overlap))
+    ends = [*(left for left, _ in columns[1:]), width]
     for top, bottom in spans(height, tile, overlap):
-        strip = images.new_empty(len(images), channels, scale * (bottom - top), scale * width)
-        for left, right in spans(width, tile, overlap):
-            piece = images[:, :, top:bottom, left:right]
-            grown = [-side % multiple for side in piece.shape[2:]]
-            made = network(pad(piece, (0, grown[1], 0, grown[0]), mode="replicate"))
-            made = made[:, :, : strip.shape[2], : scale * (right - left)]
-            put(strip[..., scale * left : scale * right], made, fade(made.shape[3], left, overlap * scale))
-        rows = fade(strip.shape[2], top, overlap * scale)
-        put(canvas[:, :, scale * top : scale * bottom], strip, rows[:, None])
+        edge = None  # of the tile before, where this one begins
+        for (left, right), end in zip(columns, ends, strict=True):
+            piece = continued(floats(images[:, :, top:bottom, left:right]), multiple, least)
+            made = network(piece)[:, :, : scale * (bottom - top), : scale * (right - left)]
+            if edge is not None:
+                inside = edge.shape[3]
+                faded = edge.lerp(made[..., :inside], fade(inside, left, inside).to(made))
+                made = torch.cat([faded, made[..., inside:]], dim=3)
+            ready = scale * (end - left)
+            edge = made[..., ready : ready + scale * overlap]
+            place = canvas[:, :, scale * top : scale * bottom, scale * left : scale * end]
+            put(place, made[..., :ready], fade(made.shape[2], top, scale * overlap)[:, None])
     return canvas
+
+
+def floats(images: Tensor) -> Tensor:
+    """Bytes to float32 in [-1, 1]; floats are what they were."""
+    return images / 127.5 - 1 if images.dtype == torch.uint8 else images
+
+
+def continued(images: Tensor, multiple: int, least: int = 1) -> Tensor:
+    """Images (N, C, H, W) with their last row and column repeated until their sides are multiples, and large enough."""
+    grown = [-max(side, least) // multiple * -multiple - side for side in images.shape[2:]]
+    return pad(images, (0, grown[1], 0, grown[0]), mode="replicate")
 
 
 def put(place: Tensor, made: Tensor, weight: Tensor) -> None:

@@ -101,7 +101,7 @@ class ResNetTranslator(Translator):
         bias: bool = True,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(source_shape, image_shape, multiple=4)
+        super().__init__(source_shape, image_shape, multiple=4, least=max(8, kernel // 2 + 1))
         at_least(0, blocks=blocks)
         at_least(1, width=width, kernel=kernel)
         if kernel % 2 == 0:

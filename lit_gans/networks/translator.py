@@ -11,12 +11,14 @@ from lit_gans.networks.layers import ImageShape
 class Translator(nn.Module):
     """Images (N, C, h, w) in [-1, 1] to images in [-1, 1], `scale` times as high and wide.
 
-    Translators are fully convolutional: h and w need not be those of `source_shape`, if only `multiple` divides them.
+    Translators are fully convolutional: h and w need not be those of `source_shape`, if only `multiple` divides them,
+    and `least` is not above them.
 
     Args:
         source_shape: (C, H, W) of the images that come in.
         image_shape: (C, H, W) of the images made.
         multiple: What divides the sides of all images that can come in.
+        least: Their smallest side.
         scales: What `scale` can be.
 
     Attributes:
@@ -27,11 +29,17 @@ class Translator(nn.Module):
     """
 
     def __init__(
-        self, source_shape: ImageShape, image_shape: ImageShape, *, multiple: int = 1, scales: Sequence[int] = (1,)
+        self,
+        source_shape: ImageShape,
+        image_shape: ImageShape,
+        *,
+        multiple: int = 1,
+        least: int = 1,
+        scales: Sequence[int] = (1,),
     ) -> None:
         super().__init__()
         self.source_shape, self.image_shape = tuple(source_shape), tuple(image_shape)
-        self.multiple, self.scale = multiple, image_shape[1] // source_shape[1]
+        self.multiple, self.least, self.scale = multiple, least, image_shape[1] // source_shape[1]
         (_, height, width), network = source_shape, type(self).__name__
         if self.scale not in scales or self.image_shape[1:] != (self.scale * height, self.scale * width):
             raise UserError(

@@ -125,7 +125,7 @@ class CycleGAN(Translation):
         """Images of one set to the other by the averaged generator; see `Translation`.
 
         Args:
-            images: (N, C, H, W) in [-1, 1].
+            images: (N, C, H, W), float in [-1, 1] or uint8.
             direction: "ab" for images of set a, "ba" for those of b.
             tiles: `tile`, `overlap` and `canvas` of `in_tiles`.
         """

@@ -18,6 +18,7 @@ from lit_gans.networks import (
 from lit_gans.perceptual import PerceptualNetwork, content_loss, style_loss
 from lit_gans.pool import ImagePool
 from lit_gans.precision import full_precision
+from lit_gans.tiles import continued, floats
 from lit_gans.variants.translation import Translation, known
 
 
@@ -113,8 +114,8 @@ class StyleTransferGAN(Translation):
         """Images in style by the averaged generator; see `Translation`.
 
         Args:
-            images: (N, C, H, W) in [-1, 1].
-            style: (N, C, h, w), or one for all, (1, C, h, w), for a generator that is shown the style.
+            images: (N, C, H, W), float in [-1, 1] or uint8.
+            style: (N, C, h, w), or one for all, (1, C, h, w), likewise, for a generator that is shown the style.
             tiles: `tile`, `overlap` and `canvas` of `in_tiles`.
 
         Raises:
@@ -122,7 +123,10 @@ class StyleTransferGAN(Translation):
         """
         if isinstance(self.ema, StyleTranslator) != (style is not None):
             raise UserError("give a style image to a generator that is shown the style (StyleTranslator), to no other")
-        return self.translated(self.ema, images, *([] if style is None else [style]), **tiles)
+        if style is None:
+            return self.translated(self.ema, images, **tiles)
+        shown = continued(floats(style), self.ema.multiple, self.ema.least)
+        return self.translated(self.ema, images, shown, **tiles)
 
     def validation_step(self, batch: Unpaired, batch_idx: int) -> dict[str, Tensor]:
         """What is made of the content images, and the style images, to which they do not belong."""

@@ -87,11 +87,11 @@ class Translation(AdversarialModule):
         """Images of any size by the averaged generator, always in full precision.
 
         Args:
-            images: (N, C, H, W) in [-1, 1].
+            images: (N, C, H, W), float in [-1, 1] or uint8, as files hold them.
             tiles: `tile`, `overlap` and `canvas` of `in_tiles`, for images that are too large for the memory.
 
         Returns:
-            (N, C, scale * H, scale * W) in [-1, 1], on the device of the images.
+            (N, C, scale * H, scale * W), of the type and on the device of the images.
 
         Raises:
             UserError: the images have another number of channels than those of the training.
@@ -103,13 +103,15 @@ class Translation(AdversarialModule):
         """The same by one of several networks, which may be shown something beside each image."""
         if images.shape[1] != (channels := network.source_shape[0]):
             raise UserError(f"the model takes images of {channels} channels, not of {images.shape[1]}")
+        shown = [other.to(self.device, self.dtype) for other in shown]
         with without_autocast(self.device):
             return in_tiles(
-                lambda piece: self.at_test(network, piece.to(self.device, self.dtype), *shown).to(images),
+                lambda piece: self.at_test(network, piece.to(self.device, self.dtype), *shown).to(piece),
                 images,
                 channels=network.image_shape[0],
                 scale=network.scale,
                 multiple=network.multiple,
+                least=network.least,
                 **tiles,
             )
 

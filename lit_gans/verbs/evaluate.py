@@ -1,7 +1,6 @@
 import json
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
@@ -18,7 +17,7 @@ from lit_gans.base import AdversarialModule
 from lit_gans.callbacks.samples import image_grid
 from lit_gans.errors import UserError
 from lit_gans.files import replacing
-from lit_gans.loading import load
+from lit_gans.loading import Device, device_of, load_sampler
 from lit_gans.metrics import (
     KID,
     ClassFID,
@@ -54,7 +53,7 @@ def evaluate(
     scores: list[ScoreFactory] | None = None,
     seed: int = 0,
     batch_size: int = 256,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Measures a model's images, or image files, against real ones; says of each number how it was made.
 
@@ -80,6 +79,8 @@ def evaluate(
             raise UserError(f"there is no {path}")
     run = next((path for path in (images, images.parent.parent) if (path / "config.yaml").is_file()), None)
     checkpoints = checkpoints_of(images)
+    if checkpoints:  # refused before anything is looked for that it would need
+        load_sampler(checkpoints[0])
     if reals is None and not (checkpoints and run):
         raise UserError(f"{images} is no run, nor a checkpoint in one: give a folder or zip of real images after it")
     if output is None and run is None:
@@ -94,7 +95,7 @@ def evaluate(
             f"{images} has images of {size[1]}x{size[2]} pixels, and {reals} others: "
             "what resizing does to them is measured, too"
         )
-    target = torch.device(("cpu", "cuda")[torch.cuda.is_available()] if device == "auto" else device)
+    target = device_of(device)
     try:
         networks = feature_networks(features, against.name, against.image_shape)
     except UserError as error:
@@ -106,7 +107,7 @@ def evaluate(
     most = max(protocol.n_fake for protocol in wanted)
     results = {}
     for path in checkpoints or [images]:
-        model = None if files else load(path).to(target)
+        model = None if files else load_sampler(path).to(target)
         fakes = files or drawn_from(model, against, reference, most, seed)
         results[path.stem] = evaluate_images(
             fakes,

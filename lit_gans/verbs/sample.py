@@ -6,7 +6,7 @@ from torchvision.utils import save_image
 from lit_gans.callbacks.samples import image_grid
 from lit_gans.errors import UserError
 from lit_gans.files import replacing
-from lit_gans.loading import load
+from lit_gans.loading import load_sampler
 
 
 def sample(
@@ -34,7 +34,7 @@ def sample(
         raise UserError(f"--n={n}: at least one image")
     if output.suffix and output.suffix != ".png":
         raise UserError(f"--output={output}: pictures are written as .png, or give a folder")
-    images = load(run).sample(n, label, torch.Generator().manual_seed(seed), truncation=truncation)
+    images = load_sampler(run).sample(n, label, torch.Generator().manual_seed(seed), truncation=truncation)
     pictures = (
         {output: image_grid(images, columns)}
         if output.suffix
