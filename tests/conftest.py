@@ -18,6 +18,9 @@ torch.set_num_threads(1)
 warnings.filterwarnings("ignore", module="lightning")
 
 
+pytest_plugins = ["tests.photos"]
+
+
 @pytest.fixture(autouse=True)
 def _own_places(tmp_path, monkeypatch):
     """No test reads or writes outside its own folder."""

@@ -8,58 +8,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 import lit_gans
-from lit_gans.callbacks import Checkpoint
 from lit_gans.cli import main
-from lit_gans.networks import ResNetTranslator, StyleTranslator, UNetGenerator
-from lit_gans.tiles import in_tiles
+from lit_gans.networks import StyleTranslator, UNetGenerator
 from lit_gans.verbs import translate as verb
 from tests.commands import fails
-from tests.conftest import Noise, same, trainer
-from tests.translation import TRANSLATORS, PairNoise, data_for, translator
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Trains a model, once, and names its checkpoint."""
-    made = {}
-
-    def trained(name, data=None, **arguments):
-        key = (name, repr(arguments))
-        if key not in made:
-            folder = tmp_path_factory.mktemp(name)
-            model = lit_gans.GAN(image_shape=(1, 8, 8)) if name == "GAN" else translator(name, **arguments)
-            steps = trainer(max_steps=1, callbacks=[Checkpoint()], default_root_dir=str(folder))
-            steps.fit(model, data or (Noise() if name == "GAN" else data_for(name)))
-            made[key] = str(folder / "checkpoints" / "last.ckpt")
-        return made[key]
-
-    return trained
-
-
-def photo(path, height=13, width=10, mode="RGB", seed=0, **options):
-    """Noise in a file; returns its levels."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    channels = len(Image.new(mode, (1, 1)).getbands())
-    levels = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
-    Image.fromarray(levels.squeeze(2) if channels == 1 else levels, mode).save(path, **options)
-    return levels
-
-
-def tensor(levels):
-    return torch.from_numpy(np.array(levels)).permute(2, 0, 1)[None]
-
-
-def read(path):
-    with Image.open(path) as image:
-        return tensor(np.atleast_3d(np.asarray(image)))
-
-
-def files(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
+from tests.conftest import same
+from tests.photos import files, photo, read, tensor
+from tests.translation import TRANSLATORS, PairNoise
 
 
 @pytest.mark.parametrize("name", TRANSLATORS)
@@ -82,51 +39,6 @@ def test_photos_in_tiles_and_whole(name, run):
     assert torch.equal(whole, ((floats + 1) * 127.5).round().to(torch.uint8))
     smallest = model.translate(levels[:, :, :1, :1])
     assert smallest.shape == (1, 3, scale, scale)
-
-
-def test_small_images_are_continued_as_far_as_the_network_wants():
-    for kernel in (3, 9, 17):
-        network = ResNetTranslator((3, 16, 16), (3, 16, 16), blocks=1, width=2, kernel=kernel)
-        sizes = []
-
-        def seen(images, network=network, sizes=sizes):
-            sizes.append(tuple(images.shape[2:]))
-            return network(images)
-
-        for height, width in [(1, 1), (9, 2), (30, 13)]:
-            made = in_tiles(
-                seen, torch.zeros(1, 3, height, width), channels=3, multiple=network.multiple, least=network.least
-            )
-            assert made.shape == (1, 3, height, width)
-            assert made.isfinite().all()
-        least = 12 if kernel == 17 else 8
-        assert sizes == [(least, least), (12, least), (32, max(16, least))]
-
-
-class Largest(TorchDispatchMode):
-    """Bytes of the largest tensor of floats that is made."""
-
-    most = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        made = function(*args, **kwargs or {})
-        tensors = [one for one in tree_leaves(made) if isinstance(one, torch.Tensor) and one.is_floating_point()]
-        self.most = max([self.most, *(one.untyped_storage().nbytes() for one in tensors)])
-        return made
-
-
-@pytest.mark.parametrize("name", TRANSLATORS)
-def test_memory_is_bounded_by_the_tile(name, run):
-    """No tensor of floats grows with the photo."""
-    model, most = lit_gans.load(run(name)), []
-    for sides in [(40, 40), (80, 200), (200, 80)]:
-        with Largest() as largest:
-            model.translate(torch.zeros(1, 3, *sides, dtype=torch.uint8), tile=32, overlap=8)
-        most.append(largest.most)
-    assert most[0] == most[1] == most[2] > 0
-    with Largest() as largest:
-        model.translate(torch.zeros(1, 3, 80, 200), tile=32, overlap=8)
-    assert largest.most >= 4 * 3 * 80 * 200
 
 
 def test_formats_and_names(run):
