@@ -1,21 +1,39 @@
 """The plain loops of the benchmark do what our training does, so that their times can be compared."""
 
 import copy
+from functools import partial
 from itertools import islice
 
 import pytest
 import torch
+from torch import nn
 
-from datamodules import Labelled
-from experiments.bench.fitting import Noise
 from experiments.bench.memory import VARIANTS, configured
-from experiments.bench.training import PAIRS
+from experiments.bench.training import PAIRS, shapes
+from lit_gans.networks import PatchDiscriminator, ResNetTranslator, UNetGenerator
+from lit_gans.randomness import seed_engines
 from tests.conftest import trainer
+
+SMALL = {
+    "Pix2Pix": {
+        "generator": partial(UNetGenerator, width=4),
+        "discriminator": partial(PatchDiscriminator, receptive_field=16, width=4),
+    },
+    "CycleGAN": {
+        # without biases before a norm, whose gradients are nothing but rounding, which Adam makes large
+        "generator": partial(ResNetTranslator, blocks=1, width=4, affine=True, bias=False),
+        "discriminator": partial(PatchDiscriminator, receptive_field=16, width=4),
+        "pool_size": 7,
+    },
+}
+"""Of translators, whose networks in full are slow."""
 
 
 def recorded(model):
-    """All numbers that the model draws from now on."""
+    """All numbers that the model draws from now on, and those that its pools are given."""
     numbers, draw = [], model.draw
+    for pool in getattr(model, "pools", {}).values():
+        pool.register_forward_pre_hook(lambda module, inputs: numbers.append(inputs[1]))
 
     def recording(sampler, purpose, *shape):
         numbers.append(draw(sampler, purpose, *shape))
@@ -26,22 +44,23 @@ def recorded(model):
 
 
 def passes(model):
-    """The number of images in each pass of either network from now on, in order."""
+    """The number of images in each pass of any network from now on, in order."""
     judged = []
-    for name in ("generator", "discriminator"):
-        network = getattr(model, name)
-        network.register_forward_hook(lambda module, inputs, output, name=name: judged.append((name, len(inputs[0]))))
+    for player in ("generator", "discriminator"):
+        network = getattr(model, player)
+        for name, part in network.items() if isinstance(network, nn.ModuleDict) else [(player, network)]:
+            part.register_forward_hook(lambda module, inputs, output, name=name: judged.append((name, len(inputs[0]))))
     return judged
 
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_plain_loops_have_our_arithmetic(name):
-    """In float64 both sides, drawing the same numbers, end with the same weights, statistics and average."""
+    """In float64 both sides, drawing the same numbers, end with the same weights, statistics, pools and average."""
     torch.manual_seed(0)
-    steps, data = 6, Noise(image_size=8, batch_size=4)  # on the sixth batch SNGAN's generator moves again
+    steps, data = 6, PAIRS[name].data(image_size=8, batch_size=4)  # on the sixth SNGAN's generator moves again
     data.setup()
-    batches = [Labelled(batch.image.double(), batch.label) for batch in islice(data.train_dataloader(), steps)]
-    model = PAIRS[name].model(image_shape=data.image_shape, num_classes=data.num_classes)
+    batches = [type(batch)(*map(in_double, batch)) for batch in islice(data.train_dataloader(), steps)]
+    model = PAIRS[name].model(**shapes(data) | SMALL.get(name, {}))
     plain = copy.deepcopy(model).double()
     before = copy.deepcopy(plain.state_dict())
     numbers, our_passes, plain_passes = recorded(model), passes(model), passes(plain)
@@ -52,7 +71,12 @@ def test_plain_loops_have_our_arithmetic(name):
         assert drawn.shape == shape
         return drawn
 
-    PAIRS[name].loop(plain, batches, draw)
+    def seeded():
+        for turn, batch in enumerate(batches):
+            seed_engines(model.device, model.seed, "step", turn, 0)  # for dropout
+            yield batch
+
+    PAIRS[name].loop(plain, seeded(), draw)
     assert not numbers
     assert sorted(our_passes) == sorted(plain_passes)
     ours, theirs = model.state_dict(), plain.state_dict()
@@ -60,6 +84,10 @@ def test_plain_loops_have_our_arithmetic(name):
     for part in ("generator.", "discriminator.", "ema."):
         moved = [not torch.equal(before[key], theirs[key]) for key in theirs if key.startswith(part)]
         assert sum(moved) > len(moved) / 2
+
+
+def in_double(values):
+    return values.double() if values.is_floating_point() else values
 
 
 @pytest.mark.parametrize("name", VARIANTS)
