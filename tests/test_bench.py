@@ -8,10 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from experiments.bench import training
 from experiments.bench.memory import VARIANTS, configured
 from experiments.bench.training import PAIRS, shapes
+from experiments.bench.translating import photo
 from lit_gans.networks import PatchDiscriminator, ResNetTranslator, UNetGenerator
 from lit_gans.randomness import seed_engines
+from lit_gans.variants.translation import Translation
 from tests.conftest import trainer
 
 SMALL = {
@@ -91,10 +94,14 @@ def in_double(values):
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_memory_is_measured_on_the_configs_for_mnist(name):
+def test_memory_is_measured_on_a_config(name):
     model, data = configured(name)
     assert type(model).__name__ == name
-    assert data.image_shape == model.generator.image_shape == (1, 28, 28)
+    assert len(model.phases()) == 2
+    if isinstance(model, Translation):
+        assert (model.source_shape, model.image_shape) == (data.source_shape, data.image_shape)
+    else:
+        assert data.image_shape == model.generator.image_shape == (1, 28, 28)
 
 
 def test_memory_takes_all_of_a_config():
@@ -103,3 +110,21 @@ def test_memory_takes_all_of_a_config():
     assert model.generator.basis.shape == (64, 7, 7)
     assert model.penalties[0].weight(0.0) == 2.0
     assert configured("CGAN")[0].loss.real_code == 1.0
+
+
+def test_ratios_are_medians_of_rounds_after_the_first(monkeypatch):
+    monkeypatch.setattr(training, "seconds", lambda work: work())
+    sides = {"ours": iter([9.0, 1.0, 2.0, 3.0]).__next__, "theirs": iter([1.0, 2.0, 10.0, 6.0]).__next__}
+    assert training.compared(sides, 3) == ({"theirs": 0.5}, 2.0)
+    sides = {"ours": iter([9.0, 3.0]).__next__, "theirs": iter([1.0, 4.0]).__next__}
+    assert training.against(sides, 1) == "0.75 of theirs time (3.00 s)"
+
+
+def test_rows_of_photos_tell_what_was_made():
+    """Held are a photo of floats and an output of bytes: 3 + 0.75 MiB, and 0.19 + 0.75."""
+    cells = [cell.strip() for cell in photo("ResNetTranslator", 512, 512, 256).split("|")[1:-1]]
+    assert cells[:4] == ["ResNetTranslator", "512 x 512", "512 x 512", "256"]
+    assert cells[6] == "4"
+    assert all(float(cell) >= 0 for cell in cells[4:])
+    cells = [cell.strip() for cell in photo("SRResNet", 128, 128, None).split("|")[1:-1]]
+    assert (cells[2], cells[3], cells[6]) == ("512 x 512", "none", "1")

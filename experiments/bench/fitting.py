@@ -87,7 +87,7 @@ class Stopwatch(L.Callback):
 
 
 def fit(
-    model: L.LightningModule, data: ImageData, steps: int, *callbacks: L.Callback, accelerator: str = "cpu"
+    model: L.LightningModule, data: L.LightningDataModule, steps: int, *callbacks: L.Callback, accelerator: str = "cpu"
 ) -> float:
     """Seconds that our training takes, with a log row as often as by default, and nothing said."""
     watch = Stopwatch()

@@ -1,6 +1,7 @@
 """Our training against the plain loops."""
 
 import copy
+import gc
 import statistics
 import time
 from collections.abc import Callable
@@ -13,7 +14,8 @@ import torch
 from torch.nn.functional import softplus
 from tqdm import tqdm
 
-from datamodules import ImageData, Labelled, Paired, Unpaired
+from datamodules import Labelled, Paired, Unpaired
+from datamodules.base import Data
 from experiments.bench import plain
 from experiments.bench.fitting import Doubles, Noise, fit
 from lit_gans import DCGAN, GAN, R3GAN, SNGAN, BigGAN, CycleGAN, Pix2Pix
@@ -37,7 +39,7 @@ class Pair(NamedTuple):
 
     model: Callable[..., AdversarialModule]
     loop: Callable[..., None]
-    data: Callable[..., ImageData] = partial(Noise, batch_size=64)
+    data: Callable[..., Data] = partial(Noise, batch_size=64)
 
 
 PAIRS = {
@@ -84,7 +86,27 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def shapes(data: ImageData) -> dict[str, Any]:
+def compared(sides: dict[str, Callable[[], object]], rounds: int) -> tuple[dict[str, float], float]:
+    """The share that the first side's time is of each other's, and its seconds.
+
+    Medians of rounds, each in the other order, after one that does not count.
+    """
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for number in tqdm(range(rounds + 1), "against each other", leave=False):
+        for name in list(sides)[:: -1 if number % 2 else 1]:
+            times[name].append(seconds(sides[name]))
+    ours, *others = (times[name][1:] for name in sides)
+    shares = [statistics.median(o / t for o, t in zip(ours, theirs, strict=True)) for theirs in others]
+    return dict(zip(list(sides)[1:], shares, strict=True)), statistics.median(ours)
+
+
+def against(sides: dict[str, Callable[[], object]], rounds: int) -> str:
+    """The same in words."""
+    shares, ours = compared(sides, rounds)
+    return f"{', '.join(f'{share:.2f} of {name} time' for name, share in shares.items())} ({ours:.2f} s)"
+
+
+def shapes(data: Data) -> dict[str, Any]:
     """What a variant is told of the data."""
     of_source = {"source_shape": data.source_shape} if data.source_shape else {"num_classes": data.num_classes}
     return {"image_shape": data.image_shape} | of_source
@@ -100,11 +122,12 @@ def training(name: str, image_size: int, steps: int, rounds: int) -> str:
     ours, theirs = [], []
     for number in tqdm(range(rounds), f"{name} at {image_size} pixels", leave=False):
         sides = [
-            (theirs, partial(seconds, partial(pair.loop, copy.deepcopy(model), batches))),
-            (ours, partial(fit, copy.deepcopy(model), data, steps)),
+            (theirs, lambda: seconds(partial(pair.loop, copy.deepcopy(model), batches))),
+            (ours, lambda: fit(copy.deepcopy(model), data, steps)),
         ]
         for times, run in sides[:: -1 if number % 2 else 1]:  # who comes second finds its memory warm
             times.append(run())
+            gc.collect()  # a trainer and its model hold each other
     ratio = statistics.median(p / o for p, o in zip(theirs, ours, strict=True))
     speed = steps * data.batch_size / statistics.median(ours)
     return f"{name} {image_size}: {ratio:.3f} of the plain loop's images/s ({speed:.3g} images/s)"
