@@ -12,6 +12,7 @@ from experiments.bench.loading import loading
 from experiments.bench.memory import growth, peaks
 from experiments.bench.metrics import fid, neighbours, validation
 from experiments.bench.training import overhead, training
+from experiments.bench.translating import photos, translating
 
 COMPARISONS = {
     "growth": lambda rounds: growth(600 if rounds == 1 else 10_000),
@@ -22,6 +23,11 @@ COMPARISONS = {
     "sngan": lambda rounds: training("SNGAN", 32, 2 if rounds == 1 else 20, rounds),
     "biggan": lambda rounds: training("BigGAN", 32, 2 if rounds == 1 else 20, rounds),
     "r3gan": lambda rounds: training("R3GAN", 32, 2 if rounds == 1 else 20, rounds),
+    "pix2pix": lambda rounds: training("Pix2Pix", 256, 1 if rounds == 1 else 3, rounds),
+    "cyclegan": lambda rounds: training("CycleGAN", 64 if rounds == 1 else 128, 1 if rounds == 1 else 3, rounds),
+    "unet": lambda rounds: translating("UNetGenerator", 256, 1 if rounds == 1 else 8, rounds),
+    "resnet": lambda rounds: translating("ResNetTranslator", 256, 1 if rounds == 1 else 3, rounds),
+    "photos": lambda rounds: photos(400, 300, 160) if rounds == 1 else photos(4000, 3000, 512),
     "validation": lambda rounds: validation(200 if rounds == 1 else 10_000, rounds),
     "fid": lambda rounds: fid(300, 128, 1) if rounds == 1 else fid(10_000, 2048, min(rounds, 3)),
     "neighbours": lambda rounds: neighbours(300, 64, 1) if rounds == 1 else neighbours(10_000, 2048, min(rounds, 3)),

@@ -12,14 +12,18 @@ import yaml
 from jsonargparse import auto_cli
 from tqdm import tqdm
 
+import datamodules
 import lit_gans
+from datamodules.base import Data
 from experiments.bench.fitting import Noise, fit
+from experiments.bench.training import shapes
 from lit_gans import GAN
 from lit_gans.base import AdversarialModule
+from lit_gans.variants.translation import Translation
 
 HERE = Path(__file__).resolve().parents[2]
 CLASSES = [getattr(lit_gans, name) for name in lit_gans.__all__]
-VARIANTS = [cls.__name__ for cls in CLASSES if isclass(cls) and issubclass(cls, lit_gans.GAN)]
+VARIANTS = [cls.__name__ for cls in CLASSES if isclass(cls) and issubclass(cls, AdversarialModule)]
 
 
 def resident() -> float:
@@ -45,12 +49,21 @@ def growth(steps: int) -> str:
     return f"Memory: {100 * (watch.last / watch.early - 1):.2f} % growth from step 500 to step {steps}"
 
 
-def configured(name: str) -> tuple[AdversarialModule, Noise]:
-    """A variant with the networks and settings of its config for MNIST, and data of that size and batch."""
-    config = yaml.safe_load((HERE / "experiments" / "configs" / "mnist" / f"{name.lower()}.yaml").read_text())
-    data = Noise(image_size=28, channels=1, batch_size=config["data"]["init_args"]["batch_size"])
+def configured(name: str) -> tuple[AdversarialModule, Data]:
+    """A variant as in its config for MNIST, with data of that size and batch; or a translator for the photographs."""
+    translates = issubclass(getattr(lit_gans, name), Translation)
+    folder = "photographs" if translates else "mnist"
+    config = yaml.safe_load((HERE / "experiments" / "configs" / folder / f"{name.lower()}.yaml").read_text())
+    options = config["data"]["init_args"]
+    if translates:
+        data = getattr(datamodules, config["data"]["class_path"])(**options)
+    else:
+        data = Noise(image_size=28, channels=1, batch_size=options["batch_size"])
     model = config["model"] if isinstance(config["model"], dict) else {"class_path": config["model"]}
-    model.setdefault("init_args", {}).update(image_shape=list(data.image_shape), num_classes=data.num_classes)
+    settings = model.setdefault("init_args", {})
+    settings.update(shapes(data))
+    if "pretrain_kimg" in settings:
+        settings["pretrain_kimg"] = 0.0  # that both players are seen
     return auto_cli(built, args=["--model", json.dumps(model)], as_positional=False), data
 
 
@@ -77,7 +90,7 @@ def afresh(code: str) -> str:
 
 
 def peaks(steps: int) -> str:
-    """A table of the memory of each variant at its MNIST config, each trained in a process of its own."""
+    """A table of the memory of each variant as configured, each trained in a process of its own."""
     kind = "allocated on the GPU" if torch.cuda.is_available() else "resident"
     rows = [f"| variant | batch | peak MiB {kind} | of it in training |", "|---|---|---|---|"]
     for name in tqdm(VARIANTS, "memory", leave=False):

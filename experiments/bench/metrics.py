@@ -1,7 +1,6 @@
 """Our metrics against torchmetrics and torch-fidelity, as shares of their time."""
 
 import os
-import statistics
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -13,30 +12,17 @@ from torch import Tensor, nn
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 from torchmetrics.image.fid import FrechetInceptionDistance
-from tqdm import tqdm
 
 from datamodules import ImageData, Labelled
 from experiments.bench.fitting import Noise, quiet
 from experiments.bench.memory import afresh, resident
-from experiments.bench.training import seconds
+from experiments.bench.training import against
 from lit_gans import DCGAN
 from lit_gans.metrics import FID, ImageQuality, Neighbours, Reference, SmallClassifier
 from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.metrics.score import Embedded, Score
 
 TORCHMETRICS = "torchmetrics'"
-
-
-def against(sides: dict[str, Callable[[], object]], rounds: int) -> str:
-    """Our time over that of each other: medians of rounds, each in the other order, after one that does not count."""
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    for number in tqdm(range(rounds + 1), "against each other", leave=False):
-        for name in list(sides)[:: -1 if number % 2 else 1]:
-            times[name].append(seconds(sides[name]))
-    ours, *others = (times[name][1:] for name in sides)
-    shares = [statistics.median(o / t for o, t in zip(ours, theirs, strict=True)) for theirs in others]
-    told = ", ".join(f"{part:.2f} of {name} time" for part, name in zip(shares, list(sides)[1:], strict=True))
-    return f"{told} ({statistics.median(ours):.2f} s)"
 
 
 # -- a validation ------------------------------------------------------------------------------------------------------

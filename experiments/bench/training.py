@@ -1,22 +1,25 @@
 """Our training against the plain loops."""
 
 import copy
+import gc
 import statistics
 import time
 from collections.abc import Callable
 from functools import partial
 from itertools import cycle, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import lightning as L
 import torch
 from torch.nn.functional import softplus
 from tqdm import tqdm
 
-from datamodules import Labelled
+from datamodules import Labelled, Paired, Unpaired
+from datamodules.base import Data
 from experiments.bench import plain
-from experiments.bench.fitting import Noise, fit
-from lit_gans import DCGAN, GAN, R3GAN, SNGAN, BigGAN
+from experiments.bench.fitting import Doubles, Noise, fit
+from lit_gans import DCGAN, GAN, R3GAN, SNGAN, BigGAN, CycleGAN, Pix2Pix
+from lit_gans.base import AdversarialModule
 from lit_gans.ema import update_ema
 from lit_gans.networks import (
     BigGANDiscriminator,
@@ -27,16 +30,16 @@ from lit_gans.networks import (
     ResNetGenerator,
 )
 
-BATCH = 64
 CONSTANT = {"generator_lr": 2e-4, "discriminator_lr": 2e-4, "ema_half_life": 10_000, "ema_ramp": None}
 """Numbers for which some papers have a schedule."""
 
 
 class Pair(NamedTuple):
-    """A variant, made from image shape and number of classes, and the plain loop of the same arithmetic."""
+    """A variant, made from the shapes of the data, the plain loop of the same arithmetic, and data of some size."""
 
-    model: Callable[..., GAN]
+    model: Callable[..., AdversarialModule]
     loop: Callable[..., None]
+    data: Callable[..., Data] = partial(Noise, batch_size=64)
 
 
 PAIRS = {
@@ -70,8 +73,10 @@ PAIRS = {
         ),
         plain.r3gan,
     ),
+    "Pix2Pix": Pair(Pix2Pix, plain.pix2pix, partial(Doubles, Paired)),
+    "CycleGAN": Pair(CycleGAN, plain.cyclegan, partial(Doubles, Unpaired)),
 }
-"""The papers' networks for 32 pixels, those with residual blocks narrow enough for a CPU."""
+"""The papers' networks: those for 32 pixels with residual blocks narrow enough for a CPU, translators in full."""
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -81,24 +86,51 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+def compared(sides: dict[str, Callable[[], object]], rounds: int) -> tuple[dict[str, float], float]:
+    """The share that the first side's time is of each other's, and its seconds.
+
+    Medians of rounds, each in the other order, after one that does not count.
+    """
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for number in tqdm(range(rounds + 1), "against each other", leave=False):
+        for name in list(sides)[:: -1 if number % 2 else 1]:
+            times[name].append(seconds(sides[name]))
+    ours, *others = (times[name][1:] for name in sides)
+    shares = [statistics.median(o / t for o, t in zip(ours, theirs, strict=True)) for theirs in others]
+    return dict(zip(list(sides)[1:], shares, strict=True)), statistics.median(ours)
+
+
+def against(sides: dict[str, Callable[[], object]], rounds: int) -> str:
+    """The same in words."""
+    shares, ours = compared(sides, rounds)
+    return f"{', '.join(f'{share:.2f} of {name} time' for name, share in shares.items())} ({ours:.2f} s)"
+
+
+def shapes(data: Data) -> dict[str, Any]:
+    """What a variant is told of the data."""
+    of_source = {"source_shape": data.source_shape} if data.source_shape else {"num_classes": data.num_classes}
+    return {"image_shape": data.image_shape} | of_source
+
+
 def training(name: str, image_size: int, steps: int, rounds: int) -> str:
     """Images per second of our step against the plain loop's."""
-    data = Noise(image_size=image_size, batch_size=BATCH)
+    pair = PAIRS[name]
+    data = pair.data(image_size=image_size)
     data.setup()
     batches = list(islice(cycle(data.train_dataloader()), steps))
-    pair = PAIRS[name]
-    model = pair.model(image_shape=data.image_shape, num_classes=data.num_classes)
+    model = pair.model(**shapes(data))
     ours, theirs = [], []
     for number in tqdm(range(rounds), f"{name} at {image_size} pixels", leave=False):
         sides = [
-            (theirs, partial(seconds, partial(pair.loop, copy.deepcopy(model), batches))),
-            (ours, partial(fit, copy.deepcopy(model), data, steps)),
+            (theirs, lambda: seconds(partial(pair.loop, copy.deepcopy(model), batches))),
+            (ours, lambda: fit(copy.deepcopy(model), data, steps)),
         ]
         for times, run in sides[:: -1 if number % 2 else 1]:  # who comes second finds its memory warm
             times.append(run())
+            gc.collect()  # a trainer and its model hold each other
     ratio = statistics.median(p / o for p, o in zip(theirs, ours, strict=True))
-    speed = steps * BATCH / statistics.median(ours)
-    return f"{name} {image_size}: {ratio:.3f} of the plain loop's images/s ({speed:.0f} images/s)"
+    speed = steps * data.batch_size / statistics.median(ours)
+    return f"{name} {image_size}: {ratio:.3f} of the plain loop's images/s ({speed:.3g} images/s)"
 
 
 class Bare(L.LightningModule):
