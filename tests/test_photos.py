@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 
 from lit_gans.errors import UserError
 from lit_gans.photos import ROWS, photos_at, places_for, read_photo, write_photo
-from tests.test_translate import photo, tensor
+from tests.photos import photo, tensor
 
 
 def content(image, form="PNG", **options):

@@ -1,5 +1,6 @@
 """`lit-gans translate` and `upscale`: photos of any size, form and colours, from files to files."""
 
+import warnings
 import zipfile
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image
 
 import lit_gans
 from lit_gans.cli import main
-from lit_gans.networks import StyleTranslator, UNetGenerator
+from lit_gans.networks import ResNetTranslator, StyleTranslator, UNetGenerator
 from lit_gans.verbs import translate as verb
 from tests.commands import fails
 from tests.conftest import same
@@ -150,6 +151,20 @@ def test_styles(run, capsys):
     line = fails(["translate", run("CycleGAN"), "photo.png", "--style=style.png", "--output=none"], capsys)
     assert "--style is nothing to a CycleGAN" in line
     assert not Path("none").exists()
+
+
+def test_tiles_that_may_show_are_warned_of(run):
+    """Not where the photo is one tile, nor of networks that see each place alone."""
+    photo("photo.png", 13, 40)
+    norms = partial(ResNetTranslator, blocks=1, width=4, norm="batch")
+    command = ["translate", run("Pix2Pix"), "photo.png", "--output=out"]
+    with pytest.warns(UserWarning, match="normalises over each tile, which may show"):
+        main([*command, "--tile=39"])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "this network")
+        main([*command, "--tile=40"])
+        main([*command, "--tile=null"])
+        main(["translate", run("Pix2Pix", generator=norms), "photo.png", "--output=out", "--tile=16"])
 
 
 def test_noise_is_that_of_the_seed_and_the_photo(run):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import resize
 
@@ -12,6 +13,7 @@ from lit_gans.errors import UserError
 from lit_gans.files import replacing
 from lit_gans.loading import Device, device_of, load
 from lit_gans.metrics.evaluation import bar
+from lit_gans.networks import StyleTranslator
 from lit_gans.photos import Format, check_side, photos_at, places_for, read_photo, write_photo
 from lit_gans.randomness import seed_engines
 from lit_gans.variants.translation import Translation
@@ -34,8 +36,9 @@ def translate(
 
     They are turned as their EXIF says, laid over white where they are transparent, and keep their ICC profile; models
     of grey images see and make grey ones. Large ones are translated in tiles, which fade into each other, so that
-    memory holds the photo, what is made of it, and one tile. A network that normalises over the image (instance norm, a
-    style shown to it) then does so over each tile: --tile=null gives it the whole photo, if there is the memory.
+    memory holds the photo and what is made of it as bytes, and the network's maps of one tile. A network that
+    normalises over the image (instance norm, a style shown to it) then does so over each tile, which shows where tiles
+    meet: larger ones are better, and --tile=null gives it the whole photo, if there is the memory.
 
     Args:
         run: Run directory (its best checkpoint, else its last one) or checkpoint file.
@@ -89,6 +92,8 @@ def translate_files(
         for name, place in bar(places.items(), "photos"):
             with decoding(source.path / name):
                 pixels, profile = read_photo(read(name), channels)
+            if tile is not None and max(pixels.shape) > tile and normalises_over_images(network):
+                rank_zero_warn("this network normalises over each tile, which may show: try a larger --tile, or null")
             check_side(place, network.scale * max(pixels.shape))
             with replacing(place) as temporary:
                 seed_engines(model.device, seed, name)
@@ -113,6 +118,11 @@ def load_translator(run: Path, larger: bool) -> Translation:
     if not larger and scale > 1:
         raise UserError(f"{run} has a {name} that makes images {scale} times as large: use `lit-gans upscale`")
     return model
+
+
+def normalises_over_images(network: nn.Module) -> bool:
+    """Whether what it makes of a place depends on the mean and deviation of all others."""
+    return any(isinstance(part, (nn.InstanceNorm2d, StyleTranslator)) for part in network.modules())
 
 
 def read_style(path: Path, channels: int, tile: int | None) -> Tensor:

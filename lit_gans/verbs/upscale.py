@@ -19,7 +19,7 @@ def upscale(
 
     They are turned as their EXIF says, laid over white where they are transparent, and keep their names and ICC
     profile; models of grey images see and make grey ones. Large ones are enlarged in tiles, which fade into each other,
-    so that memory holds the photo, what is made of it, and one tile.
+    so that memory holds the photo and what is made of it as bytes, and the network's maps of one tile.
 
     Args:
         run: Run directory (its best checkpoint, else its last one) or checkpoint file.
