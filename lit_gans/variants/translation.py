@@ -14,7 +14,7 @@ from lit_gans.losses import AdversarialLoss
 from lit_gans.networks import ImageShape, Translator
 from lit_gans.pool import ImagePool
 from lit_gans.precision import full_precision, without_autocast
-from lit_gans.randomness import keyed_generator, seed_engines
+from lit_gans.randomness import keyed_generator, seed_engines, untouched_randomness
 from lit_gans.tiles import in_tiles
 
 
@@ -122,7 +122,7 @@ class Translation(AdversarialModule):
     def validation_step(self, batch: Paired, batch_idx: int) -> dict[str, Tensor]:
         """The targets and what is made of the sources; the same randomness, where there is any, at each validation."""
         index = batch_idx * self.trainer.world_size + self.trainer.global_rank
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+        with untouched_randomness(self.device):
             seed_engines(self.device, "validation", index)
             fake = self.translate(batch.source)
         return {"source": batch.source, "real": batch.target, "fake": fake}
