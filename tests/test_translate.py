@@ -17,7 +17,7 @@ from lit_gans.verbs import translate as verb
 from tests.commands import fails
 from tests.conftest import same
 from tests.photos import files, photo, read, tensor
-from tests.translation import TRANSLATORS, PairNoise
+from tests.translation import TRANSLATORS, PairNoise, TwoSets
 
 
 @pytest.mark.parametrize("name", TRANSLATORS)
@@ -124,6 +124,12 @@ def test_directions(run, capsys):
     main(["translate", run("CycleGAN"), "photo.png", "--output=out"])
     assert same(read("out/photo.png"), read("ab/photo.png"))
     assert not same(read("out/photo.png"), read("ba/photo.png"))
+    data, sides = TwoSets(), TwoSets().sides
+    data.sides = lambda split: (sides(split)[0][:, :1], sides(split)[1])
+    unlike = run("CycleGAN", data, source_shape=(1, 8, 8), identity_weight=0.0)
+    for direction, mode in {"ab": "RGB", "ba": "L"}.items():
+        main(["translate", unlike, "photo.png", f"--direction={direction}", "--output=unlike.png"])
+        assert Image.open("unlike.png").mode == mode
     line = fails(["translate", run("Pix2Pix"), "photo.png", "--output=none", "--direction=ab"], capsys)
     assert "--direction is nothing to a Pix2Pix: leave it out" in line
 
