@@ -24,7 +24,7 @@ COMPARISONS = {
     "biggan": lambda rounds: training("BigGAN", 32, 2 if rounds == 1 else 20, rounds),
     "r3gan": lambda rounds: training("R3GAN", 32, 2 if rounds == 1 else 20, rounds),
     "pix2pix": lambda rounds: training("Pix2Pix", 256, 1 if rounds == 1 else 3, rounds),
-    "cyclegan": lambda rounds: training("CycleGAN", 64 if rounds == 1 else 128, 1 if rounds == 1 else 3, rounds),
+    "cyclegan": lambda rounds: training("CycleGAN", 64 if rounds == 1 else 256, min(rounds, 2), rounds),
     "unet": lambda rounds: translating("UNetGenerator", 256, 1 if rounds == 1 else 8, rounds),
     "resnet": lambda rounds: translating("ResNetTranslator", 256, 1 if rounds == 1 else 3, rounds),
     "photos": lambda rounds: photos(400, 300, 160) if rounds == 1 else photos(4000, 3000, 512),
