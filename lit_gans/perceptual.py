@@ -1,45 +1,93 @@
 """Losses on what a frozen network sees in images, instead of their pixels."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss
+from torch.nn.functional import avg_pool2d, mse_loss
 from torchvision.models import VGG16_Weights, VGG19_Weights, vgg16, vgg19
 
-from lit_gans.errors import UserError
-from lit_gans.metrics.staging import staged
+from lit_gans.errors import UserError, at_least
+from lit_gans.metrics.features import WEIGHTS
+from lit_gans.metrics.staging import shipped, staged
 from lit_gans.networks.adain import statistics
 from lit_gans.precision import full_precision
 
 MODELS = {"vgg16": (vgg16, VGG16_Weights.IMAGENET1K_V1.url), "vgg19": (vgg19, VGG19_Weights.IMAGENET1K_V1.url)}
+SMALL = WEIGHTS / "perceptual.safetensors"
+SMALL_SHA256 = "cb532425706f958b46826b02b967da8a43a338994a7391b9c465af253235611e"
 
 
 class PerceptualNetwork(nn.Module):
     """Images (N, C, H, W) in [-1, 1] to a list of feature maps by a frozen network; gradients reach the images.
 
     The network is no submodule: it moves to other devices with whoever holds this, but is in no checkpoint, optimizer
-    or average, and stays in eval mode.
+    or average, and stays in eval mode. It is made when it is first needed, by `prepare` before a training: what has
+    been trained is loaded and used without it.
 
     Args:
         name: What the network is called.
-        network: Any module that maps such images to a list of maps (N, channels, h, w).
+        make: Gives a module that maps such images to a list of maps (N, channels, h, w).
     """
 
-    def __init__(self, name: str, network: nn.Module) -> None:
+    def __init__(self, name: str, make: Callable[[], nn.Module]) -> None:
         super().__init__()
-        self.name = name
-        self._hidden = [network.eval().requires_grad_(False)]  # nn.Module does not look into lists
+        self.name, self.make = name, make
+        self._made: list[nn.Module] = []  # nn.Module does not look into lists
+
+    def prepare(self) -> None:
+        """Makes the network, unless it is made.
+
+        Raises:
+            UserError: its weights cannot be had.
+        """
+        if not self._made:
+            self._made.append(self.make().eval().requires_grad_(False))
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """The feature maps, (N, channels, h, w) each."""
-        return self._hidden[0](images)
+        if not self._made:
+            self.prepare()
+            self._made[0].to(images.device, torch.promote_types(images.dtype, torch.float32))
+        return self._made[0](images)
 
     def _apply(self, *args: Any, **kwargs: Any) -> "PerceptualNetwork":
-        self._hidden[0]._apply(*args, **kwargs)
+        for network in self._made:
+            network._apply(*args, **kwargs)
         return super()._apply(*args, **kwargs)
+
+
+def prepare_perceptual(model: nn.Module) -> None:
+    """Makes the perceptual networks in a model, so that weights that cannot be had are missed before the training.
+
+    Raises:
+        UserError: they cannot be had; says what to do.
+    """
+    for part in model.modules():
+        if isinstance(part, PerceptualNetwork):
+            part.prepare()
+
+
+def check_images(images: Tensor, network: str, smallest: int) -> None:
+    """Checks the shape of images (N, C, H, W).
+
+    Args:
+        images: The images.
+        network: Name of the network that shall see them.
+        smallest: Height and width in pixels below which nothing is left after its poolings.
+
+    Raises:
+        UserError: they have two or more than three channels, or are too small.
+    """
+    channels, height, width = images.shape[1:]
+    if channels not in (1, 3):
+        raise UserError(f"{network} sees images of 1 or 3 channels, not of {channels}")
+    if min(height, width) < smallest:
+        raise UserError(f"images of {height}x{width} are too small for {network}: use {smallest} pixels or more")
 
 
 class VGGFeatures(PerceptualNetwork):
@@ -59,8 +107,8 @@ class VGGFeatures(PerceptualNetwork):
             hub's.
 
     Raises:
-        UserError: there is no such model or layer; the file is missing, or not what it should be; when called: the
-            images have two or more than three channels, or are too small.
+        UserError: there is no such model or layer; before the training, or when called: the file is missing, or not
+            what it should be; when called: the images have two or more than three channels, or are too small.
     """
 
     def __init__(
@@ -73,8 +121,55 @@ class VGGFeatures(PerceptualNetwork):
     ) -> None:
         if model not in MODELS:
             raise UserError(f"model must be one of {', '.join(MODELS)}, not {model}")
-        super().__init__(model, _Layers(model, layers, scale, weights))
+        at_least(1, number_of_layers=len(layers))
+        names = [name for name, _ in _without_weights(model).named_children()]
+        for name in layers:
+            if name not in names:
+                raise UserError(f"{model} has no layer {name}: choose among {', '.join(names)}")
+        super().__init__(model, partial(_VGGLayers, model, layers, scale, weights))
         self.layers, self.model, self.scale, self.weights = tuple(layers), model, scale, weights
+
+
+class SmallFeatures(PerceptualNetwork):
+    """Maps of a small network that comes with this project, for want of VGG's weights.
+
+    `experiments/features/perceptual.py` made it: it has learned from two photographs what was done to a patch of them
+    and how it was turned, as networks learn their first layers even from a single image (Asano et al., 2020,
+    arXiv:1904.13132). It knows textures and faults, and no things. The three maps, of all, a half and a quarter of the
+    places, are those of `SmallNetwork`. Its numbers compare with each other only.
+
+    Raises:
+        UserError: before the training, or when called: its file is not the one that was published; when called: the
+            images have two or more than three channels, or are smaller than 4 pixels.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("small", _trained_small_network)
+
+
+class SmallNetwork(nn.Module):
+    """Three convolutions, 24 000 weights: images (N, 1 or 3, H, W) to maps of 16, 32 and 64 channels, in float32.
+
+    At each place a map is divided by its root mean square over the channels, so that contrast counts less where there
+    is much of it, and all maps are of one size.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (3, 16, 32, 64)
+        self.convolutions = nn.ModuleList(nn.Conv2d(*pair, 3, padding=1) for pair in pairwise(widths))
+        for convolution in self.convolutions:
+            nn.init.kaiming_normal_(convolution.weight)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Maps (N, 16, H, W), (N, 32, H // 2, W // 2) and (N, 64, H // 4, W // 4)."""
+        check_images(images, "SmallFeatures", 4)
+        features, maps = images.expand(-1, 3, -1, -1), []
+        for convolution in self.convolutions:
+            seen = full_precision(convolution(avg_pool2d(features, 2) if maps else features)).relu()
+            features = seen / (seen.square().mean(1, keepdim=True) + 0.1).sqrt()
+            maps.append(features)
+        return maps
 
 
 def content_loss(
@@ -106,17 +201,13 @@ def style_loss(found: list[Tensor], wanted: list[Tensor]) -> Tensor:
     return sum((ours - theirs).square().mean() for pair in pairs for ours, theirs in pair)
 
 
-class _Layers(nn.Module):
+class _VGGLayers(nn.Module):
     """The normalisation that ImageNet's networks are used to, then all layers up to the last one that is wanted."""
 
     def __init__(self, model: str, wanted: Sequence[str], scale: float, weights: str | None) -> None:
         super().__init__()
-        with torch.device("meta"):  # no memory, and above all no draw from the random state of the training
-            network = _named(MODELS[model][0]().features)
+        network = _without_weights(model)
         names = [name for name, _ in network.named_children()]
-        for name in wanted:
-            if name not in names:
-                raise UserError(f"{model} has no layer {name}: choose among {', '.join(names)}")
         _load(network, model, weights)
         self.layers = network[: 1 + max(names.index(name) for name in wanted)]
         self.wanted, self.scale = tuple(wanted), scale
@@ -125,13 +216,7 @@ class _Layers(nn.Module):
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225])[:, None, None])
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        if images.shape[1] not in (1, 3):
-            raise UserError(f"VGG sees images of 1 or 3 channels, not of {images.shape[1]}")
-        if min(images.shape[2:]) < self.smallest:
-            raise UserError(
-                f"images of {images.shape[2]}x{images.shape[3]} are too small for {self.wanted[-1]} of VGG: "
-                f"use {self.smallest} pixels or more, or an earlier layer"
-            )
+        check_images(images, "VGG", self.smallest)
         features, maps = ((images + 1) / 2 - self.mean) / self.std, {}  # grey becomes three colours
         for name, layer in self.layers.named_children():
             features = layer(features)
@@ -140,8 +225,18 @@ class _Layers(nn.Module):
         return [maps[name] for name in self.wanted]
 
 
-def _named(features: nn.Sequential) -> nn.Sequential:
-    """The same layers under the names of the literature."""
+def _trained_small_network() -> SmallNetwork:
+    weights, _ = shipped(SMALL, SMALL_SHA256)
+    with torch.device("meta"):  # as below
+        network = SmallNetwork()
+    network.load_state_dict(weights, assign=True)
+    return network
+
+
+def _without_weights(model: str) -> nn.Sequential:
+    """All layers under the names of the literature."""
+    with torch.device("meta"):  # no memory, and above all no draw from the random state of the training
+        features = MODELS[model][0]().features
     named, block, place = nn.Sequential(), 1, 0
     for layer in features:
         if isinstance(layer, nn.MaxPool2d):
@@ -159,7 +254,10 @@ def _load(network: nn.Sequential, model: str, weights: str | None) -> None:
     """Gives the layers the weights from a file of torchvision's, which calls them by their index."""
     url = MODELS[model][1]
     digest = Path(url).stem.rpartition("-")[2]  # the first digits of its SHA-256
-    path = Path(weights) if weights else staged(url, digest)
+    try:
+        path = Path(weights) if weights else staged(url, digest)
+    except UserError as error:
+        raise UserError(f"{error}, or choose another perceptual network, such as SmallFeatures") from error
     if not path.is_file():
         raise UserError(f"no file of {model} weights at {path}")
     try:

@@ -5,15 +5,22 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from torch import nn
 from torch.nn import functional as F
 from torchvision.models.vgg import VGG, make_layers
 
+import lit_gans
 from lit_gans import perceptual
+from lit_gans.callbacks import Checkpoint
+from lit_gans.cli import main
 from lit_gans.errors import UserError
 from lit_gans.files import cache_dir
 from lit_gans.metrics.staging import sha256_of
-from lit_gans.perceptual import PerceptualNetwork, VGGFeatures, content_loss, style_loss
+from lit_gans.perceptual import PerceptualNetwork, VGGFeatures, content_loss, prepare_perceptual, style_loss
+from tests.commands import QUIET, fails
+from tests.conftest import trainer
+from tests.translation import data_for, translator
 
 # Two convolutions, then two, then four: as the first blocks of VGG-19, but narrow.
 NARROW = [3, 3, "M", 4, 4, "M", 5, 5, 5, 5, "M"]
@@ -74,7 +81,8 @@ def test_maps_by_their_names(published, channels):
 
 def test_only_needed_layers_are_kept(published):
     network = VGGFeatures(["relu2_1", "relu1_1"])
-    names = [name for name, _ in network._hidden[0].layers.named_children()]
+    network.prepare()
+    names = [name for name, _ in network._made[0].layers.named_children()]
     assert names == ["conv1_1", "relu1_1", "conv1_2", "relu1_2", "pool1", "conv2_1", "relu2_1"]
 
 
@@ -89,11 +97,10 @@ def test_only_needed_layers_are_kept(published):
     ],
 )
 def test_the_published_networks_have_these_layers(model, index):
-    build, url = perceptual.MODELS[model]
+    _, url = perceptual.MODELS[model]
     digest = {"vgg19": "dcbb9e9d", "vgg16": "397923af"}[model]
     assert url == f"https://download.pytorch.org/models/{model}-{digest}.pth"
-    with torch.device("meta"):
-        names = [name for name, _ in perceptual._named(build().features).named_children()]
+    names = [name for name, _ in perceptual._without_weights(model).named_children()]
     assert {name: names.index(name) for name in index} == index
     assert len(names) == index["pool5"] + 1
 
@@ -105,14 +112,15 @@ def test_gradients_reach_images_and_nothing_else(published):
     maps = holder["eyes"](holder["own"](images))
     content_loss(maps, [torch.zeros_like(maps[0])]).backward()
     assert images.grad.abs().max() > 0
-    frozen = [*holder["eyes"]._hidden[0].parameters()]
+    frozen = [*holder["eyes"]._made[0].parameters()]
     assert len(frozen) == 16
     assert not any(parameter.requires_grad or parameter.grad is not None for parameter in frozen)
-    assert not holder["eyes"]._hidden[0].training
+    assert not holder["eyes"]._made[0].training
 
 
 def test_the_network_is_in_no_checkpoint_but_moves(published):
     holder = nn.ModuleDict({"eyes": VGGFeatures(["relu1_1"]), "own": nn.Conv2d(3, 3, 1)})
+    prepare_perceptual(holder)
     assert set(holder.state_dict()) == {"own.weight", "own.bias"}
     assert [*holder.buffers()] == []
     holder.load_state_dict(holder.state_dict())
@@ -123,9 +131,20 @@ def test_the_network_is_in_no_checkpoint_but_moves(published):
     assert holder.to("meta")["eyes"](torch.empty(1, 3, 8, 8, device="meta"))[0].is_meta
 
 
+def test_a_network_that_is_made_late_goes_where_the_images_are(published):
+    images = torch.randn(1, 3, 8, 8)
+    expected = VGGFeatures(["relu1_1"])(images)[0]
+    torch.testing.assert_close(VGGFeatures(["relu1_1"]).to("meta")(images)[0], expected)
+    torch.testing.assert_close(VGGFeatures(["relu1_1"])(images.double())[0].float(), expected)
+    low = VGGFeatures(["relu1_1"])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert low(images.bfloat16())[0].dtype == torch.bfloat16
+    assert low(images)[0].equal(expected)
+
+
 def test_nothing_is_drawn(published):
     state = torch.get_rng_state()
-    VGGFeatures(["relu1_1"])
+    VGGFeatures(["relu1_1"]).prepare()
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -134,10 +153,10 @@ def test_missing_weights_say_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr("lit_gans.metrics.staging.urlopen", lambda *args, **kwargs: pytest.fail("asked the network"))
     url, place = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", cache_dir() / "features/vgg19-dcbb9e9d.pth"
     with pytest.raises(UserError, match="weights vgg19-dcbb9e9d.pth are needed") as caught:
-        VGGFeatures()
-    assert f"download {url} to {place}" in str(caught.value)
+        VGGFeatures().prepare()
+    assert f"download {url} to {place}, or choose another perceptual network, such as SmallF" in str(caught.value)
     with pytest.raises(UserError, match="no file of vgg16 weights at nowhere.pth"):
-        VGGFeatures(model="vgg16", layers=["relu1_1"], weights="nowhere.pth")
+        VGGFeatures(model="vgg16", layers=["relu1_1"], weights="nowhere.pth").prepare()
 
 
 def test_other_files_are_refused(published, monkeypatch):
@@ -150,22 +169,67 @@ def test_other_files_are_refused(published, monkeypatch):
     ]:
         torch.save(content, other)
         with pytest.raises(UserError, match=rf"other.pth does not hold weights of vgg19: .*({reason})") as caught:
-            VGGFeatures(["relu1_1"], weights=str(other))
+            VGGFeatures(["relu1_1"], weights=str(other)).prepare()
         assert "\n" not in str(caught.value)
-    VGGFeatures(["relu1_1"], weights=str(path))
+    VGGFeatures(["relu1_1"], weights=str(path)).prepare()
     path.write_bytes(b"half")
     with pytest.raises(UserError, match="is damaged or another file"):
-        VGGFeatures(["relu1_1"])
+        VGGFeatures(["relu1_1"]).prepare()
+
+
+def test_a_trained_model_comes_back_without_the_weights(published):
+    path, _ = published
+    eyes = VGGFeatures(["relu2_1", "conv1_2"], scale=0.5)
+    model = translator("SRGAN", perceptual=eyes)
+    trainer(max_steps=1, callbacks=[Checkpoint()]).fit(model, data_for("SRGAN"))
+    source = torch.rand(1, 3, 4, 4)
+    path.unlink()
+    loaded = lit_gans.load("checkpoints/last.ckpt")
+    assert loaded.translate(source).equal(model.translate(source))
+    assert loaded.hparams == model.hparams
+    perceptual = loaded.hparams["perceptual"]["init_args"]
+    assert perceptual == {"layers": ["relu2_1", "conv1_2"], "model": "vgg19", "scale": 0.5, "weights": None}
+    assert loaded.perceptual.make.args == eyes.make.args
+    moves, loaded.after_step = [], lambda player: moves.append(player)
+    trainer(max_steps=0, limit_val_batches=1).validate(loaded, data_for("SRGAN"), verbose=False)
+    with pytest.raises(UserError, match="weights vgg19-.*.pth are needed"):
+        trainer(max_steps=1).fit(loaded, data_for("SRGAN"))
+    assert moves == []
+
+
+def test_on_the_command_line(published, capsys):
+    path, _ = published
+    fit = ["fit", "--model=SRGAN", "--model.generator=SRResNet", "--model.generator.blocks=0", "--data=SuperResolution"]
+    fit += ["--model.discriminator=PatchDiscriminator", "--model.discriminator.receptive_field=16", "--data.crop=16"]
+    fit += ["--model.perceptual=VGGFeatures", "--model.perceptual.layers=[relu2_1, conv1_2]", "--metrics.features=[]"]
+    fit += [
+        "--trainer.max_steps=1",
+        "--trainer.limit_val_batches=0",
+        "--trainer.accelerator=cpu",
+        "--run_dir=run",
+        *QUIET,
+    ]
+    aside = path.rename(path.with_suffix(".aside"))
+    assert "or choose another perceptual network" in fails(fit, capsys)
+    assert not Path("run").exists()
+    aside.rename(path)
+    main(fit)
+    path.unlink()
+    assert lit_gans.load("run").perceptual.layers == ("relu2_1", "conv1_2")
+    config = yaml.safe_load(Path("run/config.yaml").read_text())
+    assert config["model"]["init_args"]["perceptual"]["init_args"]["layers"] == ["relu2_1", "conv1_2"]
 
 
 def test_wrong_arguments_and_images(published):
     with pytest.raises(UserError, match="vgg19 has no layer relu9_1: choose among conv1_1, relu1_1, conv1_2"):
         VGGFeatures(["relu9_1"])
+    with pytest.raises(UserError, match="number_of_layers must be at least 1, not 0"):
+        VGGFeatures([])
     with pytest.raises(UserError, match="model must be one of vgg16, vgg19, not vgg11"):
         VGGFeatures(model="vgg11")
     network = VGGFeatures(["relu3_1"])
     assert network(torch.zeros(1, 3, 4, 9))[0].shape == (1, 5, 1, 2)
-    with pytest.raises(UserError, match="images of 9x3 are too small for relu3_1 of VGG: use 4 pixels or more"):
+    with pytest.raises(UserError, match="images of 9x3 are too small for VGG: use 4 pixels or more"):
         network(torch.zeros(1, 3, 9, 3))
     with pytest.raises(UserError, match="1 or 3 channels, not of 4"):
         network(torch.zeros(1, 4, 8, 8))
@@ -180,7 +244,7 @@ def test_any_module_can_look(published):
         def forward(self, images):
             return [images, self.convolution(images)]
 
-    network = PerceptualNetwork("own", Eyes())
+    network = PerceptualNetwork("own", Eyes)
     images = torch.randn(2, 1, 8, 8)
     assert network.name == "own"
     assert [tuple(features.shape) for features in network(images)] == [(2, 1, 8, 8), (2, 2, 6, 6)]

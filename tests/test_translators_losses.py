@@ -78,7 +78,7 @@ class Maps(PerceptualNetwork):
     """Two maps."""
 
     def __init__(self):
-        super().__init__("maps", nn.Identity())
+        super().__init__("maps", nn.Identity)
 
     def forward(self, images):
         return [2 * images, images.mean(1, keepdim=True)]

@@ -1,14 +1,13 @@
 """Networks that turn images into the features and class logits that FID, IS and their kin compare."""
 
-from hashlib import sha256
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lit_gans.errors import UserError
+from lit_gans.metrics.staging import shipped
 from lit_gans.pictures import levels
 from lit_gans.precision import without_autocast, without_tf32
 
@@ -92,13 +91,8 @@ class SmallClassifier(FeatureNetwork):
         super().__init__()
         if name not in SHIPPED:
             raise UserError(f"no feature network is shipped for {name!r}; choose one of {', '.join(SHIPPED)}")
-        path = WEIGHTS / f"{name}.safetensors"
-        self.name, self.sha256 = name, sha256(path.read_bytes()).hexdigest()
-        if self.sha256 != SHIPPED[name]:
-            raise UserError(f"{path} is not the published file (SHA-256 {self.sha256}); install lit-gans again")
-        with safe_open(path, "pt") as file:
-            self.metadata: dict[str, str] = file.metadata()
-            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+        self.name, self.sha256 = name, SHIPPED[name]
+        weights, self.metadata = shipped(WEIGHTS / f"{name}.safetensors", self.sha256)
         with torch.device("meta"):  # no memory, and above all no draw from the random state of the training
             self.network = small_cnn()
         self.network.load_state_dict(weights, assign=True)

@@ -1,4 +1,4 @@
-"""Published weights: where they are looked for, and what a user is told who has to bring them."""
+"""Published weights: where they are looked for, and what a user is told who has to bring them; weights of our own."""
 
 from hashlib import sha256
 from http.client import HTTPException
@@ -6,6 +6,8 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import torch
+from safetensors import safe_open
+from torch import Tensor
 
 from lit_gans.errors import UserError
 from lit_gans.files import cache_dir, replacing
@@ -38,6 +40,22 @@ def staged(url: str, digest: str, *, name: str = "", fetch: bool = False) -> Pat
     except (OSError, HTTPException) as error:
         raise UserError(f"the weights {name} are needed and could not be fetched ({error}): {advice}") from error
     return own
+
+
+def shipped(path: Path, digest: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Weights that come with this package, and how they were made.
+
+    Args:
+        path: Of their file.
+        digest: Its SHA-256 in hexadecimal.
+
+    Raises:
+        UserError: the file is another one.
+    """
+    if (found := sha256_of(path)) != digest:
+        raise UserError(f"{path} is not the published file (SHA-256 {found}); install lit-gans again")
+    with safe_open(path, "pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118 (not a dict)
 
 
 def sha256_of(path: Path) -> str:

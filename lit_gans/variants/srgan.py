@@ -33,7 +33,8 @@ class SRGAN(Translation):
         generator: Makes the generator from (source shape, image shape).
         discriminator: Makes the discriminator of large images.
         loss: What the players play for.
-        perceptual: Network whose maps are compared; None for none. Its name is part of its term's name.
+        perceptual: Network whose maps are compared, `VGGFeatures` or, without its weights, `SmallFeatures`; or None.
+            Its name is part of its term's name.
         perceptual_weight: Of that term.
         pixel_weight: Of the distance of pixels, with images in [-1, 1].
         adversarial_weight: Of the generator's adversarial loss.

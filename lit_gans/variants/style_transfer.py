@@ -44,7 +44,8 @@ class StyleTransferGAN(Translation):
         adversarial_weight: Of the generator's adversarial loss.
         content_weight: Of the content term, with images in [-1, 1].
         squared_content: Whether the content term is a mean square.
-        perceptual: Network whose maps are compared; None for pixels. Its name is part of its terms' names.
+        perceptual: Network whose maps are compared, `VGGFeatures` or, without its weights, `SmallFeatures`; or None.
+            Its name is part of its terms' names.
         style_weight: Of the difference of the maps' means and deviations from those of the style image.
         pool_size: Earlier images made that the discriminator also sees.
         ema_half_life: Images after which the averaged generator has forgotten half of its past; or a schedule.

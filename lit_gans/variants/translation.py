@@ -12,6 +12,7 @@ from lit_gans.base import AdversarialModule, Terms
 from lit_gans.errors import UserError
 from lit_gans.losses import AdversarialLoss
 from lit_gans.networks import ImageShape, Translator
+from lit_gans.perceptual import prepare_perceptual
 from lit_gans.pool import ImagePool
 from lit_gans.precision import full_precision, without_autocast
 from lit_gans.randomness import keyed_generator, seed_engines, untouched_randomness
@@ -44,6 +45,12 @@ class Translation(AdversarialModule):
     def example_input_array(self) -> tuple[Tensor, Tensor]:
         """A batch, for the summary of the model."""
         return tuple(torch.zeros(2, *shape, dtype=self.dtype) for shape in (self.source_shape, self.image_shape))
+
+    def setup(self, stage: str) -> None:
+        """Makes the networks that only a training needs, or raises a UserError; see `AdversarialModule`."""
+        super().setup(stage)
+        if stage == "fit":
+            prepare_perceptual(self)
 
     def forward(self, *images: Tensor) -> Terms:
         """The generator's loss, which asks all networks: for the summary of the model."""

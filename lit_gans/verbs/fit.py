@@ -26,6 +26,7 @@ from lit_gans.loading import find_checkpoint, read_checkpoint
 from lit_gans.loggers import CSVRows, TensorBoardRun, WandbRun
 from lit_gans.metrics import ImageQuality, PairQuality
 from lit_gans.parsing import learn_short_names, mend_parser
+from lit_gans.perceptual import prepare_perceptual
 from lit_gans.run import alone, check_same_run, inventory, read_config, run_name, short_name, start_over, write_config
 
 NOISE = ("litlogger", "Skipping setting a default", "`weights_only` was not set")
@@ -180,8 +181,9 @@ class GANCLI(LightningCLI):
 
     @rank_zero_only
     def before_fit(self) -> None:
-        """Makes the run directory, now that the config has proved to be right and the data to be there."""
+        """Makes the run directory, now that the config has proved to be right, and data and weights to be there."""
         self.datamodule.prepare_data()
+        prepare_perceptual(self.model)
         self._get(self.config_init, "metrics").protocols(self.datamodule, self.model)
         self.held.enter_context(alone(self.run_dir))
         if self.resolved["fresh"]:
