@@ -151,7 +151,7 @@ class SmallNetwork(nn.Module):
     """Three convolutions, 24 000 weights: images (N, 1 or 3, H, W) to maps of 16, 32 and 64 channels, in float32.
 
     At each place a map is divided by its root mean square over the channels, so that contrast counts less where there
-    is much of it, and all maps are of one size.
+    is much of it, and that no map counts more for its size: their mean squares are below 1.
     """
 
     def __init__(self) -> None:

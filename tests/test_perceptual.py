@@ -249,6 +249,13 @@ def test_any_module_can_look(published):
     assert network.name == "own"
     assert [tuple(features.shape) for features in network(images)] == [(2, 1, 8, 8), (2, 2, 6, 6)]
     assert content_loss(network(images), network(images)) == 0
+    data = data_for("StyleTransferGAN")
+    model = translator("StyleTransferGAN", perceptual=PerceptualNetwork("own", nn.Identity))
+    trainer(max_steps=1, callbacks=[Checkpoint()]).fit(model, data)
+    with pytest.raises(UserError, match="names the class torch.nn.modules.linear.Identity, .* pass it in Python"):
+        lit_gans.load("checkpoints/last.ckpt")
+    given = PerceptualNetwork("own", nn.Identity)
+    assert lit_gans.load("checkpoints/last.ckpt", perceptual=given).perceptual is given
 
 
 def test_content_loss_by_hand():

@@ -1,6 +1,7 @@
 """The small perceptual network that is shipped: its file, its maps, what its distances are good for, its models."""
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,9 +13,11 @@ import lit_gans
 from datamodules.photographs import MOTIFS, patches, photographs
 from lit_gans import perceptual
 from lit_gans.callbacks import Checkpoint
+from lit_gans.cli import main
 from lit_gans.errors import UserError
 from lit_gans.networks import StyleTranslator
 from lit_gans.perceptual import SMALL, SmallFeatures, SmallNetwork, content_loss, style_loss
+from tests.commands import QUIET
 from tests.conftest import trainer
 from tests.translation import data_for, translator
 
@@ -140,3 +143,24 @@ def test_bfloat16_is_near():
         rough = content_loss(maps, eyes(PHOTOGRAPHS))
     assert {features.dtype for features in maps} == {torch.float32}
     torch.testing.assert_close(rough, exact, rtol=0.02, atol=0)
+
+
+CONFIG = """
+model:
+  class_path: SRGAN
+  init_args:
+    generator: {class_path: SRResNet, init_args: {blocks: 0}}
+    discriminator: {class_path: PatchDiscriminator, init_args: {receptive_field: 16}}
+    perceptual: SmallFeatures
+data: {class_path: SuperResolution, init_args: {crop: 16}}
+metrics: {features: []}
+trainer: {accelerator: cpu, max_steps: 1, limit_val_batches: 0}
+"""
+
+
+def test_in_a_config():
+    Path("small.yaml").write_text(CONFIG)
+    main(["fit", "--config=small.yaml", "--run_dir=run", *QUIET])
+    model = lit_gans.load("run")
+    assert model.perceptual.name == "small"
+    assert "generator/perceptual_small" in model.row()
