@@ -19,7 +19,7 @@ from lit_gans.precision import full_precision
 
 MODELS = {"vgg16": (vgg16, VGG16_Weights.IMAGENET1K_V1.url), "vgg19": (vgg19, VGG19_Weights.IMAGENET1K_V1.url)}
 SMALL = WEIGHTS / "perceptual.safetensors"
-SMALL_SHA256 = "cb532425706f958b46826b02b967da8a43a338994a7391b9c465af253235611e"
+SMALL_SHA256 = "01d0dacb8feba614ea3639faf058e71395f69738cace3c169a193732f3fbe88b"
 
 
 class PerceptualNetwork(nn.Module):

@@ -145,14 +145,11 @@ def main() -> None:
     torch.manual_seed(given.seed)
     student = train(given.steps)
     kinds, turns = accuracy(student, patches("test", 2000))
-    metadata = {
-        "data": "photographs of scikit-learn, columns for training",
-        "test_accuracy": f"{kinds:.4f} of kinds, {turns:.4f} of turns",
-        "script": f"python -m experiments.features.perceptual --steps {given.steps} --seed {given.seed}",
-    }
-    with replacing(SMALL) as temporary:
-        temporary.write_bytes(save(student.network.state_dict(), metadata))
-    print(f"test accuracy {metadata['test_accuracy']}\n{SMALL}\nSHA-256 {sha256_of(SMALL)}")
+    command = f"python -m experiments.features.perceptual --steps {given.steps} --seed {given.seed}"
+    origin = f"{command}: test accuracy {kinds:.4f} of kinds, {turns:.4f} of turns"
+    with replacing(SMALL) as temporary:  # several entries would come in another order, with another hash, each time
+        temporary.write_bytes(save(student.network.state_dict(), {"origin": origin}))
+    print(f"{origin}\n{SMALL}\nSHA-256 {sha256_of(SMALL)}")
 
 
 if __name__ == "__main__":
