@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m experiments.features.perceptual --seed 1
 
-Takes two to three minutes of one core. From a patch of a photograph the network tells what was done to it (one of six
+Takes about two minutes of one core. From a patch of a photograph the network tells what was done to it (one of six
 kinds), how strongly, and how it was turned (one of four). On columns that it has not seen it finds 46 % of the kinds
 and 43 % of the turns: much of the flower's background is as blurred as the patches that were blurred.
 
