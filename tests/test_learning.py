@@ -114,6 +114,28 @@ CLASSES = [getattr(lit_gans, name) for name in lit_gans.__all__]
 VARIANTS = [cls.__name__ for cls in CLASSES if isclass(cls) and issubclass(cls, lit_gans.GAN)]
 
 
+def trained(model, broken, steps, data):
+    """Whether the loss of the model, broken if there is a break, stayed finite."""
+    if broken:
+        broken(model)
+    try:
+        fit(model, steps=steps, data=data)
+    except UserError as error:
+        if "not finite" in str(error):
+            return False
+        raise
+    return True
+
+
+def broken_copies(lessons):
+    """Every variant with each of its breaks, for a test."""
+    return [
+        pytest.param(name, broken, id=f"{name}-{broken.__name__}")
+        for name, lesson in lessons.items()
+        for broken in lesson.breaks
+    ]
+
+
 def learn(name, seed=0, broken=None):
     """How far from the data a copy ends; infinitely if its loss was not finite."""
     lesson = LESSONS[name]
@@ -121,15 +143,7 @@ def learn(name, seed=0, broken=None):
     torch.manual_seed(seed)
     arguments = {"image_shape": data.image_shape, "num_classes": data.num_classes} | lesson.arguments
     model = getattr(lit_gans, name)(**arguments)
-    if broken:
-        broken(model)
-    try:
-        fit(model, steps=lesson.steps, data=data)
-    except UserError as error:
-        if "not finite" in str(error):
-            return inf
-        raise
-    return distance(model, data)
+    return distance(model, data) if trained(model, broken, lesson.steps, data) else inf
 
 
 def test_energy_distance():
@@ -146,24 +160,19 @@ def test_learns(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "broken"),
-    [
-        pytest.param(name, broken, id=f"{name}-{broken.__name__}")
-        for name, lesson in LESSONS.items()
-        for broken in lesson.breaks
-    ],
-)
+@pytest.mark.parametrize(("name", "broken"), broken_copies(LESSONS))
 def test_a_broken_copy_does_not(name, broken):
     assert not learn(name, broken=broken) < LESSONS[name].bar
 
 
-def measure(names):
-    """Prints the table of experiments/RESULTS.md."""
+def measure(lessons, learn):
+    """Prints the table of experiments/RESULTS.md, of all variants or of those that the command line names."""
+    warnings.simplefilter("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     print("| variant | copy | distances, five seeds | bar |\n|---|---|---|---|")
-    for name in names:
+    for name in sys.argv[1:] or sorted(lessons):
         found = {
-            broken: sorted(learn(name, seed, broken) for seed in range(5)) for broken in [None, *LESSONS[name].breaks]
+            broken: sorted(learn(name, seed, broken) for seed in range(5)) for broken in [None, *lessons[name].breaks]
         }
         worst, best = found[None][-1], min(distances[0] for broken, distances in found.items() if broken)
         for broken, distances in found.items():
@@ -174,6 +183,4 @@ def measure(names):
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    measure(sys.argv[1:] or VARIANTS)
+    measure(LESSONS, learn)
