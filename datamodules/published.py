@@ -28,20 +28,20 @@ CYCLEGAN = {
 PAIRED = ("facades", "maps")
 """Those of which both sides show the same, under the same names."""
 UNCHECKED = ("cityscapes", "edges2handbags", "edges2shoes", "night2day")
-"""Sets of pix2pix's authors of which no checksum is published."""
+"""Sets of pix2pix's authors without a published checksum, or (cityscapes) with a licence that wants to be read."""
 
 
 def check_name(dataset: str, names: tuple[str, ...]) -> None:
     """Whether the set can be had by its name.
 
     Raises:
-        UserError: it is none of `names`; says which there are, and how those without a checksum are had.
+        UserError: it is none of `names`; says which there are, and how others are had.
     """
     if dataset in names:
         return
     if dataset in UNCHECKED:
         place = f"{PLACE}/pix2pix/datasets/{dataset}.tar.gz"
-        raise UserError(f"of {dataset} no checksum is published: unpack {place} and give the folder as --data.root")
+        raise UserError(f"{dataset} is not fetched by name: unpack {place} and give the folder as --data.root")
     raise UserError(f"there is no data.dataset={dataset!r}: choose from {', '.join(names)}")
 
 

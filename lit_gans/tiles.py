@@ -84,11 +84,11 @@ def continued(images: Tensor, multiple: int, least: int = 1) -> Tensor:
 
 def put(place: Tensor, made: Tensor, weight: Tensor) -> None:
     """Fades a tile, in [-1, 1], into what is at its place; where its weight is one, that may be anything."""
-    weight, floats = weight.to(made), place.is_floating_point()
-    levels = made if floats else (made.clamp(-1, 1) + 1) * 127.5
+    weight, in_floats = weight.to(made), place.is_floating_point()
+    levels = made if in_floats else (made.clamp(-1, 1) + 1) * 127.5
     before = torch.where(weight < 1, place.to(levels), 0)
     mixed = before + weight * (levels - before)
-    place.copy_(mixed if floats else mixed.round())
+    place.copy_(mixed if in_floats else mixed.round())
 
 
 def spans(length: int, tile: int | None, overlap: int) -> Iterator[tuple[int, int]]:

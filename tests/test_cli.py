@@ -63,7 +63,9 @@ def test_a_run_from_start_to_samples(capsys):
     with pytest.raises(SystemExit) as left:
         main([*SMALL, "--seed_everything=3"])
     assert left.value.code == 0
-    assert "finished, at kimg 0.384 (step 6" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "finished, at kimg 0.384 (step 6" in printed
+    assert printed.endswith("continues it; --fresh starts over.\n")
 
     main([*SMALL, "--seed_everything=3", "--trainer.max_steps=8"])
     assert "continuing at kimg 0.384" in capsys.readouterr().out

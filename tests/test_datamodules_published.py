@@ -118,7 +118,7 @@ def test_names_of_sets():
     for cls, name, message in (
         (PairedImages, "horse2zebra", "there is no data.dataset='horse2zebra': choose from facades, maps"),
         (UnpairedImages, "horses", "choose from apple2orange, cezanne2photo, facades, "),
-        (PairedImages, "edges2shoes", "of edges2shoes no checksum is published: unpack http://.*/edges2shoes.tar.gz"),
+        (PairedImages, "edges2shoes", "edges2shoes is not fetched by name: unpack http://.*/edges2shoes.tar.gz"),
     ):
         with pytest.raises(UserError, match=message):
             cls(dataset=name)

@@ -135,7 +135,14 @@ def test_the_pictures_show_what_they_say():
         save_image(image / 255, fake / f"{number}.png")
     files, reals = PlainImages(fake), PlainImages(Path("real"))
     protocols = [Protocol(features=SmallClassifier("digits"), n_real=50)]
-    result = evaluate_images(files, reals, protocols, [], device=torch.device("cpu"), neighbours=3)
+    result = evaluate_images(
+        files,
+        reals,
+        [*protocols, Protocol(features=SmallClassifier("mnist"))],
+        [],
+        device=torch.device("cpu"),
+        neighbours=3,
+    )
     shown = reals.part(50)
     copied = [name for name in ("030.png", "007.png", "059.png", "002.png") if name in shown.names]
     for one, two in list(zip(*result.pairs, strict=True))[: len(copied)]:

@@ -261,7 +261,14 @@ def test_a_model_without_sample_is_measured_on_its_validation_fakes():
     assert validated(Translator())["protocol"]["n_fake"] == 75
 
 
+class Whole(ToyGAN):
+    def validation_step(self, batch, batch_idx):
+        return {"fake": torch.zeros(4, 1, 9, 16)}
+
+
 def test_bad_input():
+    with pytest.raises(UserError, match="fakes of 9x16 pixels don't compare with reals of 8x8: --metrics.features"):
+        validated(Whole())
     with pytest.raises(UserError, match="at least 2"):
         ImageQuality(n_fake=1)
     with pytest.raises(UserError, match="at least 2"):

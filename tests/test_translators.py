@@ -11,6 +11,7 @@ from lit_gans.callbacks import Checkpoint
 from lit_gans.ema import update_ema
 from lit_gans.errors import UserError
 from lit_gans.losses import RelativisticAverage
+from lit_gans.metrics import PairQuality
 from lit_gans.networks import PatchDiscriminator, ResNetTranslator, SRDiscriminator, StyleTranslator, UNetGenerator
 from tests.conftest import Noise, SavedAt, same, trainer
 from tests.translation import TRANSLATORS, PairNoise, data_for, translator
@@ -125,6 +126,13 @@ def test_any_size_whole_or_in_tiles(name):
         model.translate(images[:, :1])
     with pytest.raises(UserError, match="larger than twice their overlap"):
         model.translate(images, tile=16, overlap=8)
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_outputs_are_measured_where_they_have_targets(name):
+    run = trainer(max_steps=1, limit_val_batches=1.0, val_check_interval=1, callbacks=[PairQuality()])
+    run.fit(translator(name), data_for(name))
+    assert ("val/psnr" in run.callback_metrics) is (name not in ("CycleGAN", "StyleTransferGAN"))
 
 
 def test_the_wrong_data_are_refused():

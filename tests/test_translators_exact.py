@@ -1,18 +1,14 @@
 """Every translator of images, by existing: two devices, micro-batches or bfloat16 play the game of one device."""
 
-import os
-from datetime import timedelta
 from functools import cache, partial
 
 import pytest
 import torch
-from torch.distributed import init_process_group
-from torch.multiprocessing import start_processes
 
 from lit_gans.losses import Relativistic
 from lit_gans.networks import PatchDiscriminator, SRResNet, StyleTranslator
-from tests.conftest import SavedAt, same, trainer
-from tests.test_variants_exact import Ending, compare
+from tests.conftest import same
+from tests.exact import compare, ended, endings_on_two
 from tests.translation import TRANSLATORS, data_for, translator
 
 
@@ -34,36 +30,13 @@ def played(game, *, seed=0, devices=1, checkpoint=None, **more):
     """The gradients of a game in double precision, and what it leaves."""
     name, own = GAMES[game]
     descent = {"optimizer": torch.optim.SGD, "momentum": 0.9, "generator_lr": 0.01, "discriminator_lr": 0.01}
-    model, ending = translator(name, seed, **descent | own | more).double(), Ending()
-    run = trainer(
-        max_steps=4,
-        log_every_n_steps=4,
-        precision="64-true",
-        callbacks=[ending, SavedAt(2)],
-        devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
-    )
-    run.fit(model, data_for(name), ckpt_path=checkpoint)
-    return ending.gradients, ending.left
-
-
-def play_on_two(rank, folder):
-    """Plays all games as one of two devices, each whole and from a checkpoint with another initial state."""
-    os.chdir(folder)
-    os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0"}  # by which Lightning sees that the processes are there
-    meeting = f"file://{folder}/meeting"
-    init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timedelta(seconds=60))
-    for game in GAMES:
-        endings = played(game, devices=2), played(game, devices=2, seed=1, checkpoint="cut.ckpt")
-        torch.save(endings, f"{game}.{rank}.pt")
+    model = translator(name, seed, **descent | own | more)
+    return ended(model, data_for(name), steps=4, cut=2, devices=devices, checkpoint=checkpoint)
 
 
 @pytest.fixture(scope="module")
 def on_two(tmp_path_factory):
-    """By the game's name: what each of two devices ended with, (whole, resumed)."""
-    folder = tmp_path_factory.mktemp("two")
-    start_processes(play_on_two, (str(folder),), nprocs=2, start_method="fork")
-    return lambda game: [torch.load(folder / f"{game}.{rank}.pt", weights_only=True) for rank in range(2)]
+    return endings_on_two(tmp_path_factory.mktemp("two"), played, list(GAMES))
 
 
 on_one = cache(played)

@@ -1,21 +1,16 @@
 """Every public variant, by existing: two devices, micro-batches or bfloat16 play the game of one device."""
 
-import os
-from copy import deepcopy
-from datetime import timedelta
 from functools import cache, partial
 
-import lightning as L
 import pytest
 import torch
-from torch.distributed import init_process_group
-from torch.multiprocessing import start_processes
 
 import lit_gans
 from lit_gans.augment import DiffAugment
 from lit_gans.losses import RelativisticAverage
 from lit_gans.penalties import LeCam, WeightClipping
-from tests.conftest import Noise, SavedAt, same, small_discriminator, small_generator, trainer
+from tests.conftest import Noise, same, small_discriminator, small_generator
+from tests.exact import close, compare, ended, endings_on_two
 from tests.test_variants import VARIANTS, built, everything, probe
 
 
@@ -45,26 +40,6 @@ NOT_EXACT = {
 GAMES = EXACT | NOT_EXACT
 
 
-class Ending(L.Callback):
-    """What each player's steps were taken with, and all that a run leaves."""
-
-    def __init__(self):
-        self.gradients, self.left = [], {}
-
-    def on_before_optimizer_step(self, trainer, module, optimizer):
-        player = "generator" if optimizer is trainer.optimizers[0] else "discriminator"
-        network = getattr(module, player)
-        self.gradients.append({f"{player}.{name}": p.grad.clone() for name, p in network.named_parameters()})
-
-    def on_train_end(self, trainer, module):
-        self.left = {
-            "state": deepcopy(dict(module.state_dict())),
-            "momenta": [optimizer.state_dict() for optimizer in trainer.optimizers],
-            "row": module.row(),
-            "images_seen": module.images_seen,
-        }
-
-
 def played(game, *, seed=0, devices=1, checkpoint=None, **more):
     """The gradients of a game in double precision, and what it leaves."""
     name, own = GAMES[game]
@@ -73,54 +48,19 @@ def played(game, *, seed=0, devices=1, checkpoint=None, **more):
     descent = {"optimizer": torch.optim.SGD, "momentum": 0.9, "generator_lr": 0.01, "discriminator_lr": 0.01}
     arguments = everything(cls) | {"discriminator": smooth_discriminator} | several | descent | own | more
     data = arguments.pop("data", Alike)
-    model, ending = built(cls, seed, **arguments).double(), Ending()
+    model = built(cls, seed, **arguments)
     for penalty in model.penalties:
         if isinstance(penalty, WeightClipping):
             penalty.bound = 0.2  # of which other gradients are left
-    run = trainer(
-        max_steps=3,
-        log_every_n_steps=3,
-        precision="64-true",
-        callbacks=[ending, SavedAt(1)],
-        devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
-    )
-    run.fit(model, data(), ckpt_path=checkpoint)
-    return ending.gradients, ending.left
-
-
-def play_on_two(rank, folder):
-    """Plays all games as one of two devices, each whole and from a checkpoint with another initial state."""
-    os.chdir(folder)
-    os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0"}  # by which Lightning sees that the processes are there
-    meeting = f"file://{folder}/meeting"
-    init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=timedelta(seconds=60))
-    for game in GAMES:
-        endings = played(game, devices=2), played(game, devices=2, seed=1, checkpoint="cut.ckpt")
-        torch.save(endings, f"{game}.{rank}.pt")
+    return ended(model, data(), steps=3, cut=1, devices=devices, checkpoint=checkpoint)
 
 
 @pytest.fixture(scope="module")
 def on_two(tmp_path_factory):
-    """By the game's name: what each of two devices ended with, (whole, resumed)."""
-    folder = tmp_path_factory.mktemp("two")
-    start_processes(play_on_two, (str(folder),), nprocs=2, start_method="fork")
-    return lambda game: [torch.load(folder / f"{game}.{rank}.pt", weights_only=True) for rank in range(2)]
+    return endings_on_two(tmp_path_factory.mktemp("two"), played, list(GAMES))
 
 
 on_one = cache(played)
-close = partial(torch.testing.assert_close, rtol=0, atol=1e-10)
-
-
-def compare(ending, expected, devices=1):
-    """To rounding, which the rows of the logs do in float32; ADA counts what a device has seen on average."""
-    (gradients, left), (expected_gradients, expected_left) = ending, expected
-    for count in {"augment.signs", "augment.logits"} & left["state"].keys():
-        left["state"][count] *= devices
-    assert min(max(value.abs().max() for value in step.values()) for step in expected_gradients) > 1e-4
-    close(gradients, expected_gradients)
-    torch.testing.assert_close(left.pop("row"), expected_left["row"], rtol=1e-5, atol=1e-6)
-    close(left, {name: value for name, value in expected_left.items() if name != "row"})
 
 
 @pytest.mark.parametrize("game", EXACT)

@@ -10,11 +10,11 @@ from tqdm import tqdm
 
 from datamodules.base import Data
 from datamodules.plain_images import PlainImages
-from lit_gans.metrics.measurement import ScoreFactory, measurements
+from lit_gans.metrics.measurement import ScoreFactory, add, measurements
 from lit_gans.metrics.memorisation import closest_pairs
 from lit_gans.metrics.protocol import Description, Protocol
 from lit_gans.metrics.reals import reference_of, reference_of_files
-from lit_gans.metrics.score import Collected, embedded, home
+from lit_gans.metrics.score import Collected, home
 from lit_gans.metrics.sources import Generated, Real
 
 
@@ -80,12 +80,7 @@ def evaluate_images(
     with torch.inference_mode():
         for images in bar(fakes.batches(wanted, batch_size), "fake images", -(-wanted // batch_size)):
             labels = None if not classes else fakes.labels[start : start + len(images)]
-            for index, (network, group) in enumerate(networks):
-                found = embedded(network, images.to(device), labels, start)
-                for measurement in group:
-                    measurement.update(found)
-                if index == 0:
-                    collected.update(found)
+            collected.update(add(networks, images.to(device), labels, start))
             start += len(images)
         for measurement in bar(everything, "scores"):
             conditions = {"ema": True, "precision": "32-true"} if model is not None else {}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import nn
+from torch import Tensor, nn
 from torchmetrics import SumMetric
 
 from lit_gans.errors import UserError
@@ -15,7 +15,7 @@ from lit_gans.metrics.inception_score import InceptionScore
 from lit_gans.metrics.path_length import PathLength
 from lit_gans.metrics.protocol import Description, Protocol, by_network
 from lit_gans.metrics.reference import Reference
-from lit_gans.metrics.score import Embedded, Score
+from lit_gans.metrics.score import Embedded, Score, embedded
 
 ScoreFactory = Callable[[Reference], Score]
 """Makes a score for a reference."""
@@ -141,6 +141,27 @@ def check(scores: Sequence[Score], protocol: Protocol, fakes: int, labelled: boo
             score.check(min(fakes, protocol.n_fake))
         except UserError as error:
             raise UserError(f"{named}{error}") from error
+
+
+def add(
+    networks: Sequence[tuple[FeatureNetwork, Sequence[Measurement]]], images: Tensor, label: Tensor | None, start: int
+) -> Embedded:
+    """Lets all measurements take some fakes, each of which passes each network once.
+
+    Args:
+        networks: Those of `measurements`.
+        images: (N, C, H, W), float in [-1, 1], on the networks' device.
+        label: (N,), or None.
+        start: Place of the first in the whole sequence.
+
+    Returns:
+        What the first network told of them.
+    """
+    found = [embedded(network, images, label, start) for network, _ in networks]
+    for fakes, (_, group) in zip(found, networks, strict=True):
+        for measurement in group:
+            measurement.update(fakes)
+    return found[0]
 
 
 def measurements(

@@ -16,11 +16,11 @@ from lit_gans.metrics.classes import ClassFID
 from lit_gans.metrics.custom import feature_networks
 from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.metrics.fid import FID
-from lit_gans.metrics.measurement import Measurement, ScoreFactory, check, measurements
+from lit_gans.metrics.measurement import Measurement, ScoreFactory, add, check, measurements
 from lit_gans.metrics.protocol import Description, Protocol, Split, by_network, tell
 from lit_gans.metrics.reals import reference_of
 from lit_gans.metrics.reference import Reference
-from lit_gans.metrics.score import drawn_labels, embedded, first_place
+from lit_gans.metrics.score import drawn_labels, first_place
 from lit_gans.precision import without_autocast
 from lit_gans.randomness import keyed_generator, untouched_randomness
 
@@ -130,8 +130,16 @@ class ImageQuality(Callback):
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: int
     ) -> None:
-        """Embeds the fakes of the batch."""
+        """Embeds the fakes of the batch.
+
+        Raises:
+            UserError: they are of another size than the reals, such as whole photos against crops.
+        """
         if self._measured and not trainer.sanity_checking:
+            sizes = outputs["fake"].shape[2:], trainer.datamodule.image_shape[1:]
+            if tuple(sizes[0]) != tuple(sizes[1]):
+                fake, real = ("x".join(map(str, size)) for size in sizes)
+                raise UserError(f"fakes of {fake} pixels don't compare with reals of {real}: --metrics.features=[]")
             with untouched_randomness(trainer.strategy.root_device):
                 self._add(outputs["fake"], outputs.get("label"), first_place(trainer, batch_idx))
 
@@ -216,10 +224,7 @@ class ImageQuality(Callback):
         self._added += count
         for place in range(0, count, self.batch_size):
             part = slice(place, min(place + self.batch_size, count))
-            for network, group in self._measured:
-                fakes = embedded(network, images[part], None if labels is None else labels[part], start + place)
-                for measurement in group:
-                    measurement.update(fakes)
+            add(self._measured, images[part], None if labels is None else labels[part], start + place)
 
 
 def _bar(trainer: Trainer, items: Iterable, description: str) -> Iterable:

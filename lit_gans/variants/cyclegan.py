@@ -50,7 +50,6 @@ class CycleGAN(Translation):
     """
 
     batches = Unpaired
-    paired = False
 
     def __init__(
         self,

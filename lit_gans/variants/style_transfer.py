@@ -53,7 +53,6 @@ class StyleTransferGAN(Translation):
     """
 
     batches = Unpaired
-    paired = False
 
     def __init__(
         self,

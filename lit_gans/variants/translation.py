@@ -42,6 +42,11 @@ class Translation(AdversarialModule):
         self._shared: dict[int, Any] | None = None
 
     @property
+    def paired(self) -> bool:
+        """Whether outputs have targets."""
+        return self.batches is Paired
+
+    @property
     def example_input_array(self) -> tuple[Tensor, Tensor]:
         """A batch, for the summary of the model."""
         return tuple(torch.zeros(2, *shape, dtype=self.dtype) for shape in (self.source_shape, self.image_shape))

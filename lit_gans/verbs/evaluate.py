@@ -74,6 +74,30 @@ def evaluate(
         batch_size: Images embedded at a time.
         device: auto takes a GPU if there is one.
     """
+    run, checkpoints, files, against = sides(images, reals, output, data_root)
+    counts = {"n_real": n_real, "n_fake": n_fake, "reference": reference}
+    wanted = [*(Protocol(features=network, **counts) for network in networks_for(features, against)), *protocols]
+    if not wanted:
+        raise UserError("--features=[] measures nothing: name a feature network, or leave the option out")
+    most, target, results = max(protocol.n_fake for protocol in wanted), device_of(device), {}
+    for path in checkpoints or [images]:
+        model = None if files else load_sampler(path).to(target)
+        fakes = files or drawn_from(model, against, reference, most, seed)
+        chosen = all_scores(fakes, against, wanted) if scores is None else scores
+        results[path.stem] = evaluate_images(fakes, against, wanted, chosen, device=target, batch_size=batch_size)
+        results[path.stem].source = {"path": str(path)}
+        if model is not None:
+            results[path.stem].source |= {"kimg": model.images_seen / 1000, "seed": seed}
+    output = output or run / "evaluation" / (images.stem if images.suffix else "")
+    write(results, output)
+    print(table(results))
+    print(f"evaluation.json and pictures: {output}")
+
+
+def sides(
+    images: Path, reals: Path | None, output: Path | None, data_root: str | None
+) -> tuple[Path | None, list[Path], PlainImages | None, Data | PlainImages]:
+    """The run, the checkpoints or else the files that are measured, and what they are measured against."""
     for path in (images, reals):
         if path and not path.exists():
             raise UserError(f"there is no {path}")
@@ -87,43 +111,22 @@ def evaluate(
         raise UserError("name a folder for the results with --output")
     if output and not run and output.resolve() in (images.resolve(), reals.resolve()):
         raise UserError(f"--output={output} would put pictures among the images: name another folder")
-    files = None if checkpoints else PlainImages(images)
-    source = reals or run
+    files, source = None if checkpoints else PlainImages(images), reals or run
     against = data_of(source, data_root) if (source / "config.yaml").is_file() else PlainImages(source)
     if files and (size := files.image_shape) != against.image_shape:
         rank_zero_warn(
             f"{images} has images of {size[1]}x{size[2]} pixels, and {reals} others: "
             "what resizing does to them is measured, too"
         )
-    target = device_of(device)
+    return run, checkpoints, files, against
+
+
+def networks_for(features: list[FeatureNetwork | nn.Module] | None, reals: Data | PlainImages) -> list[FeatureNetwork]:
+    """The feature networks that were asked for, or those of the reals."""
     try:
-        networks = feature_networks(features, against.name, against.image_shape)
+        return feature_networks(features, reals.name, reals.image_shape)
     except UserError as error:
         raise UserError(f"{error}, or name another network with --features (see README)") from error
-    counts = {"n_real": n_real, "n_fake": n_fake, "reference": reference}
-    wanted = [*(Protocol(features=network, **counts) for network in networks), *protocols]
-    if not wanted:
-        raise UserError("--features=[] measures nothing: name a feature network, or leave the option out")
-    most = max(protocol.n_fake for protocol in wanted)
-    results = {}
-    for path in checkpoints or [images]:
-        model = None if files else load_sampler(path).to(target)
-        fakes = files or drawn_from(model, against, reference, most, seed)
-        results[path.stem] = evaluate_images(
-            fakes,
-            against,
-            wanted,
-            all_scores(fakes, against, wanted) if scores is None else scores,
-            device=target,
-            batch_size=batch_size,
-        )
-        results[path.stem].source = {"path": str(path)}
-        if model is not None:
-            results[path.stem].source |= {"kimg": model.images_seen / 1000, "seed": seed}
-    output = output or run / "evaluation" / (images.stem if images.suffix else "")
-    write(results, output)
-    print(table(results))
-    print(f"evaluation.json and pictures: {output}")
 
 
 def checkpoints_of(path: Path) -> list[Path]:

@@ -144,9 +144,7 @@ class GANCLI(LightningCLI):
         if 0 <= max_steps <= steps or max_epochs is not None and 0 <= max_epochs <= epochs:
             self.say(f"This run is finished, at kimg {kimg:.3f} (step {steps}, {epochs} epochs).")
             self.say(inventory(self.run_dir))
-            self.say(
-                self.say("A larger --trainer.max_steps or --trainer.max_epochs continues it; --fresh starts over.")
-            )
+            self.say("A larger --trainer.max_steps or --trainer.max_epochs continues it; --fresh starts over.")
             raise SystemExit(0)
         self.say(f"continuing at kimg {kimg:.3f} (step {steps}) of {self.run_dir}")
         config.ckpt_path = str(last)
