@@ -206,3 +206,4 @@ def test_the_networks_of_the_papers_are_the_defaults():
         cycle = lit_gans.CycleGAN(source_shape=(3, 256, 256), image_shape=(3, 256, 256))
     assert sum(parameter.numel() for parameter in pix2pix.discriminator.parameters()) == 2_768_705
     assert sum(parameter.numel() for parameter in cycle.generator.parameters()) == 2 * 11_378_179
+    assert sum(parameter.numel() for parameter in cycle.discriminator.parameters()) == 2 * 2_764_737

@@ -9,7 +9,7 @@ from lit_gans.networks.layers import Discriminator, DiscriminatorFactory, Genera
 from lit_gans.networks.lsgan import LSGANGenerator
 from lit_gans.networks.maxout import MaxoutDiscriminator
 from lit_gans.networks.mlp import MLPDiscriminator, MLPGenerator
-from lit_gans.networks.patchgan import PatchDiscriminator
+from lit_gans.networks.patchgan import InstancePatchDiscriminator, PatchDiscriminator
 from lit_gans.networks.r3gan import R3GANDiscriminator, R3GANGenerator
 from lit_gans.networks.resnet import ResNetDiscriminator, ResNetGenerator
 from lit_gans.networks.resnet_good import GoodDiscriminator, GoodGenerator
@@ -38,6 +38,7 @@ __all__ = [
     "GoodDiscriminator",
     "GoodGenerator",
     "ImageShape",
+    "InstancePatchDiscriminator",
     "LSGANGenerator",
     "MLPDiscriminator",
     "MLPGenerator",

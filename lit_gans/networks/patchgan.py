@@ -19,9 +19,9 @@ class PatchDiscriminator(Discriminator):
     convolutional, if without labels: images may have other sizes than `image_shape`, whose C counts all channels that
     are seen (for a conditional discriminator those of the source and of the image). A label is one more plane.
 
-    The defaults are pix2pix's. CycleGAN has `norm="instance"`, in its PyTorch code with `affine=False, bias=True`; the
-    Torch7 codes have biases as well, and set them to zero at each step. Weights are from N(0, 0.02), gains from
-    N(1, 0.02). There is no `head` on features here, which some variants want.
+    The defaults are pix2pix's; CycleGAN's are those of `InstancePatchDiscriminator`. The Torch7 codes have biases as
+    well, and set them to zero at each step. Weights are from N(0, 0.02), gains from N(1, 0.02). There is no `head` on
+    features here, which some variants want.
 
     Args:
         image_shape: (C, H, W) of the images judged.
@@ -76,3 +76,41 @@ class PatchDiscriminator(Discriminator):
     def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
         """Images (N, C, H, W) and labels (N,) to logits (N, 1, h, w)."""
         return self.layers(self.label(image, label))
+
+
+class InstancePatchDiscriminator(PatchDiscriminator):
+    """CycleGAN's (Zhu et al., 2017, arXiv:1703.10593, appendix 7.2), as its PyTorch code has it: instance norm, biases.
+
+    Batch norm would normalise real and made images of a batch apart, and so hide what all of either have in common.
+
+    Args:
+        image_shape: (C, H, W) of the images judged.
+        num_classes: 0 for a discriminator without labels.
+        receptive_field: Side of the patches in pixels; see `PatchDiscriminator`.
+        width: Channels of the first map.
+        affine: Whether norms have a gain and a bias for each channel, as in the Torch7 code.
+        bias: Whether convolutions before a norm have biases.
+
+    Raises:
+        UserError: there is no such receptive field, or the image is too small for it.
+    """
+
+    def __init__(
+        self,
+        image_shape: ImageShape,
+        num_classes: int = 0,
+        *,
+        receptive_field: int = 70,
+        width: int = 64,
+        affine: bool = False,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            image_shape,
+            num_classes,
+            receptive_field=receptive_field,
+            width=width,
+            norm="instance",
+            affine=affine,
+            bias=bias,
+        )

@@ -11,7 +11,7 @@ from lit_gans.losses import AdversarialLoss, LeastSquares
 from lit_gans.networks import (
     DiscriminatorFactory,
     ImageShape,
-    PatchDiscriminator,
+    InstancePatchDiscriminator,
     ResNetTranslator,
     TranslatorFactory,
 )
@@ -57,7 +57,7 @@ class CycleGAN(Translation):
         source_shape: ImageShape | None = None,
         image_shape: ImageShape,
         generator: TranslatorFactory = ResNetTranslator,
-        discriminator: DiscriminatorFactory = PatchDiscriminator,
+        discriminator: DiscriminatorFactory = InstancePatchDiscriminator,
         loss: AdversarialLoss = LeastSquares(),  # noqa: B008 (losses have no state)
         adversarial_weight: float = 2.0,
         cycle_weight: float = 10.0,

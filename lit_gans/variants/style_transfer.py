@@ -10,7 +10,7 @@ from lit_gans.losses import AdversarialLoss, LeastSquares
 from lit_gans.networks import (
     DiscriminatorFactory,
     ImageShape,
-    PatchDiscriminator,
+    InstancePatchDiscriminator,
     ResNetTranslator,
     StyleTranslator,
     TranslatorFactory,
@@ -60,7 +60,7 @@ class StyleTransferGAN(Translation):
         source_shape: ImageShape | None = None,
         image_shape: ImageShape,
         generator: TranslatorFactory = ResNetTranslator,
-        discriminator: DiscriminatorFactory = PatchDiscriminator,
+        discriminator: DiscriminatorFactory = InstancePatchDiscriminator,
         loss: AdversarialLoss = LeastSquares(),  # noqa: B008 (losses have no state)
         adversarial_weight: float = 2.0,
         content_weight: float = 10.0,
