@@ -193,6 +193,7 @@ class AdversarialModule(Rows):
                 start = stop
             self._piece = None
             optimizer.step()
+        self.generator_updates += player == "generator"
         self.after_step(player)
 
     def after_step(self, player: Player) -> None:
@@ -279,7 +280,7 @@ class AdversarialModule(Rows):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the clock and how to rebuild the module; what is saved is the state between two batches."""
         checkpoint["class_path"] = class_path(type(self))
-        checkpoint["clock"] = {name: getattr(self, name) for name in ("seed", "turn", "images_seen")}
+        checkpoint["clock"] = {name: getattr(self, name) for name in ("seed", *self.CLOCK)}
         checkpoint["row"] = self.row()
         rewind_to_batch_boundary(checkpoint["loops"]["fit_loop"], self.turn, self.trainer.num_training_batches)
 

@@ -14,11 +14,14 @@ class Rows(L.LightningModule):
     Attributes:
         turn: Batches so far.
         images_seen: Real images so far, over all devices.
+        generator_updates: Steps of the generator so far.
     """
+
+    CLOCK = ("turn", "images_seen", "generator_updates")
 
     def __init__(self) -> None:
         super().__init__()
-        self.turn, self.images_seen = 0, 0
+        self.turn, self.images_seen, self.generator_updates = 0, 0, 0
         self._watched = False
         self._piece: tuple[int, int, int] | None = None
         self._row: dict[str, Tensor] = {}
@@ -64,6 +67,7 @@ class Rows(L.LightningModule):
         self.log_clock()
 
     def log_clock(self) -> None:
-        """Every row carries the same clock: images in thousands, and the step as the loggers' own axis."""
+        """Every row carries the same clock: images in thousands, batches (the loggers' own axis), steps of G."""
         self.log("kimg", self.kimg, prog_bar=True)
         self.log("step", float(self.turn))
+        self.log("generator/updates", float(self.generator_updates))

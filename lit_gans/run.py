@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from lit_gans.errors import UserError
 from lit_gans.files import replacing
+from lit_gans.status import LOCK
 
 Config = dict[str, Any]
 
@@ -50,10 +51,19 @@ def short_name(class_path: str) -> str:
 
 def run_name(config: Config) -> str:
     """`<variant>-<dataset>-s<seed>-<hash8>`, with a hash of all that changes the result."""
-    essence = identity(config)
-    digest = sha256(json.dumps(essence, sort_keys=True).encode()).hexdigest()[:8]
-    variant, dataset = (short_name(essence[key]["class_path"]) for key in ("model", "data"))
-    return f"{variant}-{dataset}-s{essence['seed']}-{digest}"
+    digest = sha256(json.dumps(identity(config), sort_keys=True).encode()).hexdigest()[:8]
+    named = labels(config)
+    return f"{named['variant']}-{named['dataset']}-s{named['seed']}-{digest}"
+
+
+def labels(config: Config) -> dict[str, Any]:
+    """What runs are told apart by: variant (its `--label`, else its class), dataset, seed, study."""
+    return {
+        "variant": config.get("label") or short_name(config["model"]["class_path"]),
+        "dataset": short_name(config["data"]["class_path"]),
+        "seed": config["seed_everything"],
+        "study": config.get("study", "default"),
+    }
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
@@ -104,7 +114,7 @@ def alone(run_dir: Path) -> Iterator[None]:
         UserError: one does.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(run_dir / LOCK, timeout=0)
+    lock = FileLock(run_dir / LOCK, timeout=1)  # who asks whether the run is held holds it for an instant
     try:
         lock.acquire()
     except Timeout as error:
@@ -139,7 +149,6 @@ def read_config(run_dir: Path) -> Config:
     return config
 
 
-LOCK = ".lock"
 CONTENTS = {
     "samples": "sample grids over time, on the same latents or inputs",
     "gallery": "index.html: input, output and target of each test image",
@@ -150,6 +159,7 @@ CONTENTS = {
     "checkpoints": "last.ckpt to continue from; best.ckpt by FID or another `--checkpoint.monitor`, once measured",
     "tensorboard": "the same rows for TensorBoard",
     "wandb": "the same rows for W&B; send them with `wandb sync`",
+    "status.json": "whether it runs, was finished, stopped or failed, and why",
     "config.yaml": "the resolved config; repeats the run",
 }
 """What a run makes in its directory."""

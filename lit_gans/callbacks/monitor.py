@@ -1,7 +1,5 @@
 import csv
-import time
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
@@ -9,28 +7,6 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
 from lit_gans.files import replacing
-
-
-class Throughput(Callback):
-    """Adds `speed/images_per_second` to each row: real images of all devices, validation left out, waiting not."""
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Starts the watch."""
-        self.began, self.seconds, self.images_before = time.perf_counter(), 0.0, pl_module.images_seen
-
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Starts it again."""
-        self.began = time.perf_counter()
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Adds the time since the batch before, and logs the mean since the row before."""
-        now = time.perf_counter()
-        self.seconds, self.began = self.seconds + now - self.began, now
-        if trainer.log_every_n_steps and pl_module.turn % trainer.log_every_n_steps == 0:
-            pl_module.log("speed/images_per_second", (pl_module.images_seen - self.images_before) / self.seconds)
-            self.seconds, self.images_before = 0.0, pl_module.images_seen
 
 
 class Curves(Callback):

@@ -1,6 +1,7 @@
 """fit, validate and test: LightningCLI with the data linked into the model, and one directory for each run."""
 
 import logging
+import math
 import re
 import warnings
 from argparse import ArgumentParser
@@ -10,6 +11,7 @@ from typing import Any
 
 import yaml
 from jsonargparse import ActionYesNo, Namespace
+from jsonargparse.typing import PositiveFloat
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -19,7 +21,7 @@ from lightning.pytorch.utilities import rank_zero_only
 import datamodules
 import lit_gans
 from lit_gans.base import AdversarialModule
-from lit_gans.callbacks import Checkpoint, Curves, Gallery, Progress, SampleGrid, Throughput
+from lit_gans.callbacks import Checkpoint, Cost, Curves, Gallery, Progress, SampleGrid
 from lit_gans.errors import UserError
 from lit_gans.explain import OneLineErrors
 from lit_gans.loading import find_checkpoint, read_checkpoint
@@ -27,14 +29,15 @@ from lit_gans.loggers import CSVRows, TensorBoardRun, WandbRun
 from lit_gans.metrics import ImageQuality, PairQuality
 from lit_gans.parsing import learn_short_names, mend_parser
 from lit_gans.perceptual import prepare_perceptual
-from lit_gans.run import alone, check_same_run, inventory, read_config, run_name, short_name, start_over, write_config
+from lit_gans.run import alone, check_same_run, inventory, labels, read_config, run_name, start_over, write_config
+from lit_gans.status import reporting
 
 NOISE = ("litlogger", "Skipping setting a default", "`weights_only` was not set")
 warnings.filterwarnings("ignore", "Found .* in eval mode")  # the averaged generator is meant to be
 warnings.filterwarnings("ignore", "LightningCLI's args parameter")  # which `main` hands over on purpose
 warnings.filterwarnings("ignore", "The number of training batches")  # rows are counted across epochs
 warnings.filterwarnings("ignore", ".*(LeafSpec|all_gather).* is deprecated")  # inside Lightning
-warnings.filterwarnings("ignore", r".*self.log\('(kimg|step)'.*sync_dist")  # the same on all devices anyway
+warnings.filterwarnings("ignore", r".*self.log\('(kimg|step|generator/updates)'.*sync")  # alike on all devices
 logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
     lambda record: not any(words in record.getMessage() for words in NOISE)
 )
@@ -101,6 +104,13 @@ class GANCLI(LightningCLI):
         parser.add_lightning_class_args(Checkpoint, "checkpoint")
         parser.add_argument("--study", type=str, default="default", help="Folder below runs/ that holds the run.")
         parser.add_argument("--run_dir", type=str | None, default=None, help="Names the run directory outright.")
+        parser.add_argument("--label", type=str | None, default=None, help="Names the variant in logs and comparisons.")
+        parser.add_argument(
+            "--max_kimg",
+            type=PositiveFloat | None,
+            default=None,
+            help="Length of the training in thousands of images, in place of trainer.max_steps and max_epochs.",
+        )
         flag = {"action": ActionYesNo, "default": False}
         parser.add_argument("--fresh", **flag, help="Start over where the run directory exists.")
         parser.add_argument("--online", **flag, help="Send the run to the W&B server as it goes.")
@@ -112,12 +122,16 @@ class GANCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Finds the run directory, and the checkpoint to go on from."""
         config = self.config[self.subcommand]
-        if not re.fullmatch(r"\w[\w.-]*", config.study):
-            raise UserError(f"--study={config.study}: give a plain name of letters, digits, dots and dashes")
+        for option, name in {"study": config.study, "label": config.label}.items():
+            if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
+                raise UserError(f"--{option}={name}: give a plain name of letters, digits, dots and dashes")
         parser = self._parser(self.subcommand)
         self.resolved = yaml.safe_load(parser.dump(config, skip_none=False))
         self.run_dir = Path(config.run_dir or Path("runs") / config.study / run_name(self.resolved))
         config.trainer.default_root_dir = str(self.run_dir)
+        if config.max_kimg is not None:
+            config.trainer.max_steps = math.ceil(1000 * config.max_kimg / config.data.init_args.batch_size)
+            config.trainer.max_epochs = -1
         last = self.run_dir / "checkpoints" / "last.ckpt"
         if self.subcommand != "fit":
             config.ckpt_path = config.ckpt_path or str(find_checkpoint(self.run_dir))
@@ -154,23 +168,21 @@ class GANCLI(LightningCLI):
         trainer = self._get(self.config_init, "trainer")
         wanted = {Progress: trainer.enable_progress_bar, ModelSummary: trainer.enable_model_summary}
         shown = [callback() for callback, want in wanted.items() if want is not False]
-        kwargs["callbacks"] = [*(trainer.callbacks or []), Curves(), Throughput(), *shown]
+        kwargs["callbacks"] = [*(trainer.callbacks or []), Curves(), Cost(), *shown]
         if SLURMEnvironment.detect() and not trainer.plugins:  # its own way to requeue saves in the midst of a step
             kwargs["plugins"] = [SLURMEnvironment(auto_requeue=False)]
         if trainer.logger in (None, True) and self.subcommand == "fit":
-            parts = {"variant": "model", "dataset": "data"}
-            names = {key: short_name(self.resolved[part]["class_path"]) for key, part in parts.items()}
-            labels = names | {"seed": self.resolved["seed_everything"], "study": self.resolved["study"]}
+            named = labels(self.resolved)
             wandb_run = WandbRun(
                 self.run_dir,
-                name="-".join([labels["study"]] * (labels["study"] != "default") + [self.run_dir.resolve().name]),
-                config=self.resolved | labels,
+                name="-".join([named["study"]] * (named["study"] != "default") + [self.run_dir.resolve().name]),
+                config=self.resolved | named,
                 online=self.resolved["online"],
                 fresh=self.resolved["fresh"],
                 project="lit-gans",
-                group=f"{names['dataset']}/{names['variant']}",
+                group=f"{named['dataset']}/{named['variant']}",
                 job_type="train",
-                tags=[*names.values(), labels["study"]],
+                tags=[named["variant"], named["dataset"], named["study"]],
             )
             kwargs["logger"] = [CSVRows(self.run_dir / "metrics.csv"), wandb_run, TensorBoardRun(self.run_dir)]
         elif self.subcommand != "fit":
@@ -187,6 +199,10 @@ class GANCLI(LightningCLI):
         if self.resolved["fresh"]:
             start_over(self.run_dir)
         write_config(self.run_dir, {**self.resolved, "fresh": False})
+        asked = {"max_kimg": self.resolved["max_kimg"]}
+        if not asked["max_kimg"]:
+            asked = {key: self.resolved["trainer"][key] for key in ("max_steps", "max_epochs", "max_time")}
+        self.held.enter_context(reporting(self.run_dir, asked))
 
     def after_fit(self) -> None:
         """Says what came out, and where everything lies."""
