@@ -1,0 +1,65 @@
+"""What is compared: runs, whatever files they were read from, and groups of runs that differ in the seed alone."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lit_gans.status import Status
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training, as far as its files tell.
+
+    Attributes:
+        name: Tells it apart from the others that are compared.
+        path: The run directory or file that it was read from.
+        variant: What was trained: the `--label`, else the class.
+        dataset: On what.
+        seed: With which seed; None if nothing says so.
+        study: Of which study.
+        config: Nested as in `config.yaml`; empty if nothing tells it.
+        columns: Values of each logged name over the rows, float64 with NaN where a row has none; all equally long, in
+            the order of `kimg`, which is one of them, as `generator/updates` and `cost/hours` are if they were logged.
+        status: How the run ended.
+        protocols: How each metric was made: name (`val/fid`) to `{"hash": ..., "protocol": {...}}`.
+        pictures: Sample grids: name (`samples`) to pairs of kimg and file, in order.
+    """
+
+    name: str
+    path: Path
+    variant: str
+    dataset: str = ""
+    seed: int | None = None
+    study: str = "default"
+    config: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
+    status: Status = Status("finished")
+    protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pictures: dict[str, list[tuple[float, Path]]] = field(default_factory=dict)
+
+    def series(self, name: str, axis: str = "kimg") -> tuple[np.ndarray, np.ndarray]:
+        """Places on the axis and values of a column, where both are finite; empty if it was never logged."""
+        nothing = np.full(len(self.columns.get("kimg", ())), np.nan)
+        x, y = self.columns.get(axis, nothing), self.columns.get(name, nothing)
+        there = np.isfinite(x) & np.isfinite(y)
+        return x[there], y[there]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in their seed alone: one line of a table, one band of a plot.
+
+    Attributes:
+        label: The variant, and what sets it apart from others of the same name: `GAN loss=Hinge`.
+        dataset: On what they were trained.
+        runs: The runs, finished or not.
+        differing: Options in which the groups differ, dotted as on the command line, with this group's values.
+    """
+
+    label: str
+    dataset: str
+    runs: tuple[Run, ...]
+    differing: dict[str, Any] = field(default_factory=dict)
