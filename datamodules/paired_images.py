@@ -29,7 +29,8 @@ class PairedImages(PairData):
 
     Both images of a training pair are resized to `load_size`, whatever their shape was, cropped at the same random
     place, and mirrored together (the jitter of section 6.2). Test pairs are resized to `image_size` alone. Resizing is
-    bicubic with antialias, that of label maps takes the nearest pixel, so that they keep their very colours.
+    bicubic with antialias, that of label maps takes the nearest pixel, so that they keep their very colours, which the
+    authors' codes blend.
 
     Without `root` and `dataset`, the pairs are patches of two photographs that come with scikit-learn: A is the photo
     in twelve flat colours, B the photo. The third quarter of their columns is for test, the rest for training.

@@ -52,7 +52,8 @@ class AdversarialModule(Rows):
 
     Devices and micro-batches share the batch, and play the game that one device plays on the whole of it, to rounding.
     Not so what looks at several images at once, which sees those at hand: batch norm, `DRAGANPenalty` (its deviation of
-    pixels) and `RelativisticAverage`; and dropout, whose masks each device draws as it comes to them.
+    pixels) and `RelativisticAverage`; dropout, whose masks each device draws as it comes to them; and a pool of images,
+    if several devices have micro-batches, which come to it in another order.
 
     Args:
         generator: Network that makes images.

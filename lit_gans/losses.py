@@ -168,8 +168,8 @@ class Relativistic(AdversarialLoss):
 class RelativisticAverage(AdversarialLoss):
     """Each logit is judged against the mean of the other kind (RaGAN, Jolicoeur-Martineau, 2018, arXiv:1807.00734).
 
-    The loss of ESRGAN (arXiv:1809.00219, eq. 1), with the halves of its published code. The means are those of the
-    logits at hand: of one device and one micro-batch.
+    The loss of ESRGAN (arXiv:1809.00219, eq. 1 and 2), with the halves of its published code. The means are those of
+    the logits at hand: of one device and one micro-batch.
     """
 
     threshold = None

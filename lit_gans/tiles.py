@@ -25,7 +25,9 @@ def in_tiles(
 
     Images whose sides the network does not take are continued by their last row and column, and the output is cut. In
     the middle half of their overlap one tile fades into the next. Tiles give what the whole image would if the network
-    sees no further than a quarter of the overlap; one that normalises over the image does so over each tile.
+    sees no further than a quarter of the overlap; one that normalises over the image does so over each tile. They begin
+    at multiples of `multiple`, that its strides fall on the same pixels, unless it is so large that it is above the
+    overlap: such a network sees further anyway.
 
     Beside images and output, memory holds one tile at a time; of images in bytes it alone becomes floats.
 
@@ -53,9 +55,10 @@ def in_tiles(
         canvas = images.new_empty(len(images), channels, scale * height, scale * width)
     if not len(images):  # of which some layers make nonsense
         return canvas
-    columns = list(spans(width, tile, overlap))
+    grid = multiple if multiple <= overlap else 1
+    columns = list(spans(width, tile, overlap, grid))
     ends = [*(left for left, _ in columns[1:]), width]
-    for top, bottom in spans(height, tile, overlap):
+    for top, bottom in spans(height, tile, overlap, grid):
         edge = None  # of the tile before, where this one begins
         for (left, right), end in zip(columns, ends, strict=True):
             piece = continued(floats(images[:, :, top:bottom, left:right]), multiple, least)
@@ -91,15 +94,15 @@ def put(place: Tensor, made: Tensor, weight: Tensor) -> None:
     place.copy_(mixed if in_floats else mixed.round())
 
 
-def spans(length: int, tile: int | None, overlap: int) -> Iterator[tuple[int, int]]:
-    """Where tiles along a side begin and end; all but a single one are of the same length."""
+def spans(length: int, tile: int | None, overlap: int, grid: int) -> Iterator[tuple[int, int]]:
+    """Where tiles along a side begin, at multiples of `grid`, and end; the last may be up to `grid - 1` shorter."""
     if tile is None or length <= tile:
         yield 0, length
         return
-    step = tile - overlap
-    for start in range(0, length - overlap, step):
-        end = min(start + tile, length)
-        yield end - tile, end
+    step = (tile - overlap) // grid * grid
+    for start in range(0, length - tile + step, step):
+        start = min(start, -(-(length - tile) // grid) * grid)
+        yield start, min(start + tile, length)
 
 
 def fade(length: int, start: int, overlap: int) -> Tensor:

@@ -1,11 +1,12 @@
 """What each translator minimises, written out apart from the code; pools and tiles."""
 
 from functools import partial
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits, conv2d
+from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, conv2d
 
 import lit_gans
 from datamodules.batches import Paired, Unpaired
@@ -13,7 +14,7 @@ from lit_gans.callbacks import Checkpoint
 from lit_gans.networks import Translator
 from lit_gans.perceptual import PerceptualNetwork
 from lit_gans.pool import ImagePool
-from lit_gans.tiles import in_tiles
+from lit_gans.tiles import in_tiles, spans
 from tests.conftest import trainer
 from tests.translation import PairNoise, data_for, translator
 
@@ -186,6 +187,35 @@ def test_tiles_give_what_the_whole_image_would(height, width):
     if max(height, width) > 30:
         hasty = in_tiles(network, source, **arguments | {"overlap": 4})
         assert not hasty.allclose(whole, atol=1e-3)
+
+
+class Mosaic(Translator):
+    """Squares of four pixels, each of one colour."""
+
+    def forward(self, images):
+        return avg_pool2d(self.fitting(images), 4).repeat_interleave(4, 2).repeat_interleave(4, 3)
+
+
+@pytest.mark.parametrize(("tile", "overlap"), [(30, 12), (27, 13), (32, 12), (40, 19)])
+def test_strides_fall_on_the_same_pixels_in_tiles(tile, overlap):
+    network = Mosaic((3, 8, 8), (3, 8, 8), multiple=4)
+    for height, width in [(50, 37), (20, 90), (43, 32), (7, 101), (59, 78)]:
+        source = images(2, 3, height, width, seed=3)
+        arguments = {"channels": 3, "multiple": network.multiple}
+        tiled = in_tiles(network, source, tile=tile, overlap=overlap, **arguments)
+        torch.testing.assert_close(tiled, in_tiles(network, source, **arguments), rtol=0, atol=1e-6)
+
+
+def test_tiles_are_no_more_than_needed():
+    """They reach the end, begin on the grid, and overlap enough; sides of one tile have one."""
+    for grid, overlap, tile in [(1, 0, 5), (1, 3, 8), (2, 3, 9), (4, 4, 9), (4, 8, 27)]:
+        assert list(spans(tile, tile, overlap, grid)) == [(0, tile)]
+        for length in range(tile + 1, 5 * tile):
+            found = list(spans(length, tile, overlap, grid))
+            assert found[0][0] == 0
+            assert found[-1][1] == length > found[-2][1]
+            assert all(start % grid == 0 and tile - grid < end - start <= tile for start, end in found)
+            assert all(end - start >= overlap for (_, end), (start, _) in pairwise(found))
 
 
 def test_sides_that_do_not_fit_are_continued():

@@ -13,8 +13,9 @@ class ESRGAN(SRGAN):
 
     SRGAN with residual-in-residual dense blocks, without norms in the generator; the discriminator tells whether an
     image is more real than the mean of the others; distances are mean absolute ones, of a perceptual network before its
-    activations (`layers=[conv5_4]`). The relativistic loss is halved, as in the published code. The discriminator
-    of Real-ESRGAN is `UNetDiscriminator`.
+    activations (`layers=[conv5_4]`). The relativistic loss is halved, as in the published code. There the generator
+    moves first, here the discriminator, as in SRGAN; and there the discriminator halves its maps by kernels of 4x4,
+    here it is SRGAN's. That of Real-ESRGAN is `UNetDiscriminator`.
 
     Args:
         generator: Makes the generator from (source shape, image shape).
@@ -22,7 +23,8 @@ class ESRGAN(SRGAN):
         loss: What the players play for.
         pixel_weight: Of the distance of pixels, with images in [-1, 1], where the paper's are in [0, 1]: its 1e-2.
         adversarial_weight: Of the generator's adversarial loss; the paper's lambda.
-        betas: Decay of the moments, for optimizers of the Adam family.
+        betas: Decay of the moments, for optimizers of the Adam family; those of the published code, where the paper's
+            text has 0.999.
         ema_half_life: Images after which the averaged generator has forgotten half of its past; that of the published
             code's 0.999 with batches of 16.
         kwargs: Arguments of SRGAN and AdversarialModule.

@@ -27,10 +27,10 @@ class Pix2Pix(Translation):
     shall convince it, and be near to the target in the mean absolute difference. Pins that term and the pairs.
 
     In the paper the only noise is dropout, in tests as well, where batch norm also uses the statistics of the images at
-    hand (appendix 6.2; batches of one): `noise=true`. Without, tests give one image for each source, by the running
-    statistics. D's loss is halved as in the paper's text and the PyTorch port; the Torch7 code halves only what it
-    reports. Both players see the same image made; the Torch7 code also lets the generator learn from the answers that
-    the discriminator gave before its step, and this does not. The paper averages no weights, nor does
+    hand (section 3.3), one at a time in the code: `noise=true`. Without, tests give one image for each source, by the
+    running statistics. D's loss is halved as in the paper's text and the PyTorch port; the Torch7 code halves only what
+    it reports. Both players see the same image made; the Torch7 code also lets the generator learn from the answers
+    that the discriminator gave before its step, and this does not. The paper averages no weights, nor does
     `ema_half_life=0`.
 
     Args:
@@ -89,7 +89,7 @@ class Pix2Pix(Translation):
         }
 
     def at_test(self, network: Translator, images: Tensor) -> Tensor:
-        """Images by the running statistics, or with noise: each by itself, as the paper's batches are."""
+        """Images by the running statistics, or with noise: each by itself, as in the Torch7 code."""
         if not self.noise:
             return super().at_test(network, images)
         with as_in_training(network):

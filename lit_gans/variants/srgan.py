@@ -22,7 +22,8 @@ class SRGAN(Translation):
 
     The generator enlarges images; it shall convince the discriminator, and its images shall look like the originals, in
     their pixels or in what a perceptual network sees in them. It first learns alone from the pixels (SRResNet in the
-    paper), and then plays. Pins the two parts of the loss and their order.
+    paper), and then plays; its optimizer keeps the moments that it has by then, where published codes begin with new
+    ones. Pins the two parts of the loss and their order.
 
     `perceptual=VGGFeatures` with `layers=[relu5_4]`, `scale=0.0784` (1 / 12.75) and `pixel_weight=0` is the paper's
     SRGAN-VGG54; without a perceptual network this is its SRGAN-MSE.

@@ -28,8 +28,10 @@ class StyleTransferGAN(Translation):
     From the "content GAN" of CycleGAN's Torch7 code (Zhu et al., 2017, arXiv:1703.10593): the discriminator judges
     patches of style images and of images made, and these shall keep the content of what they are made from, in pixels
     or in what a perceptual network sees. Pins these two terms. There the content term is the mean absolute difference;
-    `squared_content=true` gives the mean square. As in CycleGAN the generator's least squares are not halved there, nor
-    the discriminator's; the generator learned from answers given before the discriminator's step, and here it does not.
+    `squared_content=true` gives the mean square. As in CycleGAN the generator's least squares are not halved there,
+    which `adversarial_weight=2` makes up for; nor are the discriminator's, which here are: Adam takes the same steps.
+    There the generator learns from answers given before the discriminator's step, to the pool's images; here it does
+    not.
 
     With `generator=StyleTranslator` one network serves many styles: it is shown the style image, whose statistics its
     maps take on (AdaIN, Huang and Belongie, 2017, arXiv:1703.06868), and `style_weight` adds that paper's style loss,
