@@ -99,6 +99,13 @@ def test_cut_and_resumed(name):
 
 
 @pytest.mark.parametrize("name", TRANSLATORS)
+def test_the_generator_waits_for_its_turn(name):
+    model = translator(name, n_critic=2, **({"pretrain_kimg": 0.0} if name in ("SRGAN", "ESRGAN") else {}))
+    trainer(max_steps=5).fit(model, data_for(name))
+    assert model.generator_updates == 2
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
 def test_images_are_made_once_for_both_players(name):
     """Whoever moves first: the same images, with a graph for the generator, and none through the discriminator."""
     model, data = translator(name, micro_batches=1), data_for(name)

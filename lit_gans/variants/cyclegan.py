@@ -87,8 +87,11 @@ class CycleGAN(Translation):
         self.pools = nn.ModuleDict({"a": ImagePool(pool_size), "b": ImagePool(pool_size)})
 
     def phases(self) -> list[Phase]:
-        """The generators, then the discriminators, on every batch."""
-        return [Phase("generator", self.generator_loss), Phase("discriminator", self.discriminator_loss)]
+        """The generators, on every `n_critic`-th batch, then the discriminators, on all."""
+        return [
+            Phase("generator", self.generator_loss, every=self.n_critic),
+            Phase("discriminator", self.discriminator_loss),
+        ]
 
     def make(self, batch: Unpaired) -> Unpaired:
         """What the generators make: images of set a from those of b, and of set b from those of a."""
