@@ -19,11 +19,11 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import center_crop, resize
 from tqdm import tqdm
 
-from datamodules.sources import open_image
+from datamodules.sources import open_image, reason_of
 from lit_gans.errors import UserError
 from lit_gans.files import cache_dir, replacing
 
-FORMAT = 1  # in every key: raise it when the same files would give other bytes
+FORMAT = 2  # in every key: raise it when the same files would give other bytes
 CHUNK = 256  # images decoded ahead of the writer, so that memory is bounded
 
 
@@ -185,9 +185,8 @@ def decode(
         except Exception as error:  # PIL and zipfile meet damage with many types
             if decoder.on_corrupt == "skip":
                 return None
-            raise UserError(
-                f"cannot decode {source.path / name} ({error}): mend or remove it, or set --data.on_corrupt=skip"
-            ) from error
+            told = f"{source.path / name} ({reason_of(error)})"
+            raise UserError(f"cannot use {told}: mend or remove it, or set --data.on_corrupt=skip") from error
 
     progress = tqdm(total=len(names), desc=f"decoding {source.path.name}", unit=" images", disable=None)
     with progress, source.reader() as read, ThreadPoolExecutor(max(threads, 1)) as pool:

@@ -4,6 +4,8 @@ import re
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from lightning.pytorch.utilities import rank_zero_info
+
 from datamodules.base import SPLITS
 from datamodules.sources import Folder, Together, Zip, below, every_tenth
 from lit_gans.errors import UserError
@@ -25,7 +27,7 @@ def of_side(source: Folder | Zip, split: str, side: str) -> dict[str, str]:
 
 
 def find_pairs(source: Folder | Zip) -> dict[str, Files]:
-    """Where the pairs of each split are, and their names.
+    """Where the pairs of each split are, and their names; without a folder for test every tenth pair is kept for it.
 
     Raises:
         UserError: none of the layouts of `PairedImages` is there, or files have no partners.
@@ -37,15 +39,20 @@ def find_pairs(source: Folder | Zip) -> dict[str, Files]:
         found = {split: Files(pairs, pairs.names) for split, pairs in twos.items()}
     elif any(whole):
         pairs = partners(source, *whole)
-        found = {split: Files(pairs, every_tenth(pairs.names, split)) for split in SPLITS}
+        found = {"train": Files(pairs, pairs.names), "test": Files(pairs, [])}
     else:
         found = {split: Files(source, list(below(source, *FOLDERS[split]).values())) for split in SPLITS}
-    for split, (_, names) in found.items():
-        if not names:
-            raise UserError(
-                f"no pairs for {split} in {source.path.absolute()}: it needs folders train and test (or val) with"
-                " files of two images side by side, or with folders A and B in them, or else folders A and B alone"
-            )
+    training = found["train"]
+    if not training.names:
+        raise UserError(
+            f"no pairs for train in {source.path.absolute()}: it needs folders train and test (or val) with files of"
+            " two images side by side, or with folders A and B in them, or else folders A and B alone"
+        )
+    if not found["test"].names:
+        found = {split: Files(training.source, every_tenth(training.names, split)) for split in SPLITS}
+        rank_zero_info(
+            f"{len(found['test'].names)} of {len(training.names)} pairs are kept for test: there is no folder"
+        )
     return found
 
 

@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageOps import exif_transpose
 
 from lit_gans.errors import UserError
 
@@ -21,13 +22,13 @@ def is_image(name: str) -> bool:
 
 
 def open_image(content: bytes, channels: int = 3) -> Image.Image:
-    """The image that the content of a file is, in grey (1 channel) or colour (3).
+    """The image that the content of a file is, the right way up as its EXIF says, in grey (1 channel) or colour (3).
 
     Raises:
         OSError: its pixels have more than 8 bits, which PIL would clip to white; PIL meets damage with other types too.
     """
     with opened(content) as file:
-        return file.convert("L" if channels == 1 else "RGB")
+        return exif_transpose(file).convert("L" if channels == 1 else "RGB")
 
 
 @contextmanager
@@ -49,8 +50,12 @@ def decoding(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = "it is no image" if isinstance(error, UnidentifiedImageError) else error
-        raise UserError(f"cannot decode {path} ({reason}): mend or remove it") from error
+        raise UserError(f"cannot use {path} ({reason_of(error)}): mend or remove it") from error
+
+
+def reason_of(error: Exception) -> Exception | str:
+    """What is wrong with a file; PIL speaks of a place in memory where it is no image."""
+    return "it is no image" if isinstance(error, UnidentifiedImageError) else error
 
 
 class Folder:

@@ -17,7 +17,7 @@ from datamodules.pair_layouts import of_side
 from datamodules.pairs import check_channels, drawn_crop, sizes
 from datamodules.photographs import MOTIFS, patches, photographs
 from datamodules.published import CYCLEGAN, check_name, source_of
-from datamodules.sources import name_of, open_image
+from datamodules.sources import every_tenth, name_of, open_image
 from datamodules.stream import Endless, Ordered, as_floats, keyed_places
 from lit_gans.errors import UserError
 from lit_gans.randomness import keyed_generator, keyed_seed
@@ -123,10 +123,12 @@ class UnpairedImages(Data):
         if self.embedded:
             return patches([photographs()[MOTIFS["AB".index(side)]]], split, size)
         source = source_of(self.dataset, self.root, self.download)
-        names = list(of_side(source, split, side).values())
+        kept = not any(of_side(source, "test", either) for either in "AB")
+        names = list(of_side(source, "train" if kept else split, side).values())
         if not names:
-            place = f"folder {split}{side} in {source.path.absolute()}"
-            raise UserError(f"no images in a {place}: it needs trainA, trainB, testA and testB")
+            place = f"folder {'train' if kept else split}{side} in {source.path.absolute()}"
+            raise UserError(f"no images in a {place}: it needs trainA and trainB, and testA and testB or neither")
+        names = every_tenth(names, split) if kept else names
         decoder = SideDecoder(size=size, channels=self.channels, square=square, on_corrupt=self.on_corrupt)
         return (decoded if square else decoded_apart)(source, names, decoder, self.num_workers)[0]
 

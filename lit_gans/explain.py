@@ -59,8 +59,8 @@ def explain(message: str, options: Iterable[str]) -> str:
         owners = {name: cls.__name__ for cls in our_classes() for name in signature(cls.__init__).parameters}
         if match[1] not in owners:
             return f"there is no argument {match[1]!r} here{nearest(match[1], owners)}"
-        rest = f"{owners[match[1]]} has one, which the class given (of a list, the last one) fixes or does not know"
-        return f"there is no argument {match[1]!r} here; {rest}"
+        rest = f"{owners[match[1]]} has one, but the class given here (of a list, the last one) fixes it or has none"
+        return f"there is no argument {match[1]!r} here: {rest}"
     if match := re.search(r"does not accept option '([\w.]+)'", message):
         key = match[1].split(".")[0] if f"--{match[1].split('.')[0]}" not in options else match[1]
         return f"there is no key {match[1]!r}{nearest(key, [option.lstrip('-') for option in options])}"

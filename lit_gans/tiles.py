@@ -44,11 +44,13 @@ def in_tiles(
             new one like the images.
 
     Raises:
-        UserError: tiles do not go beyond their overlap.
+        UserError: tiles do not go beyond their overlap, or are smaller than what the network takes.
     """
     height, width = images.shape[2:]
     overlap = (tile or 0) // 8 if overlap is None else overlap
     at_least(0, overlap=overlap)
+    if tile is not None:
+        at_least(max(multiple, least), tile=tile)
     if tile is not None and tile <= 2 * overlap:
         raise UserError(f"tiles of {tile} pixels must be larger than twice their overlap of {overlap}")
     if canvas is None:

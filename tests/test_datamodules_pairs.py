@@ -235,16 +235,15 @@ def deepen(root):
 
 
 DAMAGES = [
-    ("", remove("test"), r"no pairs for test in .*apart: it needs folders train and test \(or val\)"),
-    ("", remove("train"), "no pairs for train"),
-    ("", crop("train/03.png", 79), r"cannot decode .*train/03.png \(two images side by side can't be 79 pixels wide\)"),
-    ("", truncate("test/01.png"), r"cannot decode .*test/01.png"),
+    ("", remove("train"), r"no pairs for train in .*apart: it needs folders train and test \(or val\)"),
+    ("", crop("train/03.png", 79), r"cannot use .*train/03.png \(two images side by side can't be 79 pixels wide\)"),
+    ("", truncate("test/01.png"), r"cannot use .*test/01.png"),
     ("split", remove("trainB/04.bmp"), r"trainA/04.png has no partner in B: add or remove files"),
     ("split", remove("trainB"), r"trainA/00.png has no partner in B, nor have 11 more"),
     ("split", remove("testA/00.png"), r"testB/00.bmp has no partner in A"),
-    ("split", crop("trainB/04.bmp", 30), r"cannot decode .*trainA/04.png \(A has 40x40 pixels, B 30x40\)"),
-    ("split", truncate("trainB/04.bmp"), r"cannot decode .*trainA/04.png \(its partner in B: .*truncated"),
-    ("split", deepen, r"cannot decode .*trainA/03.png \(its pixels have more than 8 bits"),
+    ("split", crop("trainB/04.bmp", 30), r"cannot use .*trainA/04.png \(A has 40x40 pixels, B 30x40\)"),
+    ("split", truncate("trainB/04.bmp"), r"cannot use .*trainA/04.png \(its partner in B: .*truncated"),
+    ("split", deepen, r"cannot use .*trainA/03.png \(its pixels have more than 8 bits"),
     ("split", lambda root: shutil.copy(root / "trainA/01.png", root / "trainA/01.bmp"), "have the same partner"),
 ]
 
@@ -257,6 +256,33 @@ def test_what_is_wrong_with_files_is_said_in_one_line(tmp_path, layout, damage, 
     with pytest.raises(UserError, match=message) as caught:
         paired(root).setup()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("layout", ["", "{split}{side}", "{side}"])
+def test_without_a_folder_for_test_every_tenth_pair_is_kept(tmp_path, layout):
+    two_folders(tmp_path, layout) if layout else side_by_side(tmp_path)
+    for test in tmp_path.glob("test*"):
+        shutil.rmtree(test)
+    count = len(list((tmp_path / {"": "train", "{side}": "A"}.get(layout, "trainA")).iterdir()))
+    data = paired(tmp_path)
+    data.setup()
+    assert [len(data.pairs(split)) for split in ("train", "test")] == [count - -(-count // 10), -(-count // 10)]
+
+
+def test_photos_are_turned_as_their_exif_says(tmp_path):
+    random = np.random.default_rng(0)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    for side in "AB":
+        (tmp_path / side).mkdir()
+    for number in range(12):
+        picture = Image.fromarray(random.integers(0, 255, (SIZE, 2 * SIZE, 3), np.uint8))
+        picture.save(tmp_path / "A" / f"{number}.png")
+        picture.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "B" / f"{number}.png", exif=exif)
+    data = paired(tmp_path)
+    data.setup()
+    source, target = data.pairs("test").pair(0, None)
+    assert (source == target).all()
 
 
 def test_a_damaged_pair_can_be_left_out(tmp_path):

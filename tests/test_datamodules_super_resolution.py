@@ -176,7 +176,7 @@ def test_copies_are_made_once(tmp_path, monkeypatch):
     again = SuperResolution(root=root, crop=48, batch_size=2, seed=1)
     again.setup()
     assert torch.equal(data.val_dataloader()[1].source, again.val_dataloader()[1].source)
-    with pytest.raises(UserError, match="cannot decode"):
+    with pytest.raises(UserError, match="cannot use"):
         SuperResolution(root=root, crop=24, scale=2).setup()
 
 
@@ -211,7 +211,7 @@ def test_no_photos_and_damaged_ones(tmp_path):
     with pytest.raises(UserError, match=f"no photos for train in {tmp_path}: it has 0 in all"):
         SuperResolution(root=str(tmp_path)).setup()
     (write(tmp_path, 12) / "03.png").write_bytes(b"nothing")
-    with pytest.raises(UserError, match="cannot decode .*03.png"):
+    with pytest.raises(UserError, match="cannot use .*03.png"):
         SuperResolution(root=str(tmp_path), crop=24).setup()
     data = SuperResolution(root=str(tmp_path), crop=24, on_corrupt="skip")
     with pytest.warns(UserWarning, match="skipped 1 of 10 images"):

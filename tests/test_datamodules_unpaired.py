@@ -129,11 +129,21 @@ def test_the_photographs_are_a_temple_and_a_flower():
     assert UnpairedImages().image_shape == (3, 32, 32)
 
 
+def test_without_folders_for_test_every_tenth_image_is_kept(tmp_path):
+    root = write(tmp_path, COUNTS)
+    for side in "AB":
+        shutil.rmtree(root / f"test{side}")
+    data, counts = unpaired(root), [COUNTS["train", side] for side in "AB"]
+    kept = [-(-count // 10) for count in counts]
+    assert [len(side) for side in data.sides("test")] == kept
+    assert [len(side) for side in data.sides("train")] == [count - few for count, few in zip(counts, kept, strict=True)]
+
+
 @pytest.mark.parametrize("missing", ["trainA", "trainB", "testA", "testB"])
 def test_a_folder_that_is_missing_is_named(tmp_path, missing):
     root = write(tmp_path, COUNTS)
     shutil.rmtree(root / missing)
-    with pytest.raises(UserError, match=f"no images in a folder {missing} in {tmp_path}: it needs trainA, trainB, "):
+    with pytest.raises(UserError, match=f"no images in a folder {missing} in {tmp_path}: it needs trainA and trainB, "):
         unpaired(root).setup()
     (root / missing).mkdir()
     with pytest.raises(UserError, match=f"no images in a folder {missing}"):
@@ -143,7 +153,7 @@ def test_a_folder_that_is_missing_is_named(tmp_path, missing):
 def test_a_damaged_file_is_named_or_left_out(tmp_path):
     root = write(tmp_path, COUNTS)
     (root / "trainB" / "03.png").write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"cannot decode .*trainB/03.png") as caught:
+    with pytest.raises(UserError, match=r"cannot use .*trainB/03.png") as caught:
         unpaired(root).setup()
     assert "\n" not in str(caught.value)
     data = unpaired(root, on_corrupt="skip")

@@ -247,7 +247,7 @@ def test_mistakes_are_said_in_one_line(capsys):
     assert "there is no nowhere" in line("nowhere", "real", *classifier)
     assert "there is no nowhere" in line("real", "nowhere", *classifier)
     assert "there are no images (jpg, png, webp, bmp) in empty" in line("empty", "real", "--output=out")
-    assert "cannot decode broken/003.png" in line("broken", "real", *classifier)
+    assert "cannot use broken/003.png" in line("broken", "real", *classifier)
     assert "unlike/003.png has 8x9 pixels, 000.png has 8x8: bring all images to one size" in line(
         "unlike", "real", *classifier
     ).replace(str(Path.cwd()) + "/", "")
@@ -280,7 +280,7 @@ def test_mistakes_are_said_in_one_line(capsys):
     content = bytearray(Path("torn.zip").read_bytes())
     content[60] ^= 1  # of the image
     Path("torn.zip").write_bytes(content)
-    assert "cannot decode torn.zip/real/001.png" in line("torn.zip", "real", *classifier)
+    assert "cannot use torn.zip/real/001.png" in line("torn.zip", "real", *classifier)
 
 
 def test_data_of_others_are_not_built_from_a_file(capsys):

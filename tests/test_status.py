@@ -106,3 +106,11 @@ def test_a_failed_run_says_why(capsys):
     assert "not finite" in status.reason
     write_status(RUN, Status("stopped"))
     assert read_status(RUN) == Status("stopped")
+
+
+def test_a_monitor_that_nothing_logs_is_told_at_the_first_validation(capsys):
+    options = ["--checkpoint.monitor=val/psnrr", "--trainer.max_steps=40", "--trainer.limit_val_batches=1"]
+    tiny = [option for option in TINY if "limit_val" not in option and "features" not in option]
+    counts = ["--metrics.n_real=20", "--metrics.n_fake=20"]
+    line = fails([*tiny, *options, *counts], capsys)
+    assert "--checkpoint.monitor=val/psnrr was not logged: choose from val/fid, val/fid_digits, val/is" in line

@@ -77,7 +77,7 @@ def test_one_photo_and_the_name_of_its_output(run, capsys):
     photo("photos/a.png")
     command = ["translate", run("Pix2Pix"), "photos/a.png"]
     main([*command, "--output=out"])
-    assert "1 images: out" in capsys.readouterr().out
+    assert "1 image: out" in capsys.readouterr().out
     main([*command, "--output=new/named.png"])
     main([*command, "--output=new/named.JPG", "--format=jpg"])
     main([*command, "--output=v1.2"])
@@ -193,24 +193,27 @@ def test_two_lines_of_python(run):
     assert (image.shape, image.dtype) == ((1, 3, 70, 90), torch.uint8)
 
 
-def test_a_damaged_photo_is_named_and_those_before_it_stay(run, capsys):
+def test_a_damaged_photo_is_named_and_the_others_are_made(run, capsys):
     for name in ("a", "b", "c"):
         photo(f"photos/{name}.png", 60, 60)
     whole = Path("photos/b.png").read_bytes()
     for damaged in (whole[: len(whole) // 2], b"no image", b""):
         Path("photos/b.png").write_bytes(damaged)
         line = fails(["translate", run("Pix2Pix"), "photos", f"--output=out{len(damaged)}"], capsys)
-        assert "cannot decode photos/b.png (" in line
+        assert "cannot use photos/b.png (" in line
         assert "mend or remove it" in line
-        assert files(f"out{len(damaged)}") == ["a.png"]
+        assert files(f"out{len(damaged)}") == ["a.png", "c.png"]
     with zipfile.ZipFile("photos.zip", "w") as archive:
         for name in ("a", "b", "c"):
             archive.write("photos/c.png", f"{name}.png")
     content = bytearray(Path("photos.zip").read_bytes())
     content[len(content) // 2] ^= 1
     Path("photos.zip").write_bytes(content)
-    assert "cannot decode photos.zip/b.png" in fails(["translate", run("Pix2Pix"), "photos.zip", "--output=o"], capsys)
-    assert files("o") == ["a.png"]
+    assert "cannot use photos.zip/b.png" in fails(["translate", run("Pix2Pix"), "photos.zip", "--output=o"], capsys)
+    assert files("o") == ["a.png", "c.png"]
+    Path("photos/c.png").write_bytes(b"")
+    line = fails(["translate", run("Pix2Pix"), "photos", "--output=two"], capsys)
+    assert "b.png (it is no image): mend or remove it; and 1 more" in line
 
 
 def test_a_file_that_cannot_be_finished_leaves_the_old_one(run, monkeypatch):
@@ -252,7 +255,7 @@ def test_runs_of_another_kind_are_refused(run, capsys):
     assert "tiles of 64 pixels must be larger than twice" in line(
         "Pix2Pix", "translate", "photo.png", "--tile=64", "--overlap=32"
     )
-    assert "tiles of 0 pixels must be larger" in line("Pix2Pix", "translate", "photo.png", "--tile=0")
+    assert "tile must be at least 8, not 0" in line("Pix2Pix", "translate", "photo.png", "--tile=0")
     assert "overlap must be at least 0, not -1" in line("Pix2Pix", "translate", "photo.png", "--overlap=-1")
     long = line("SRGAN", "upscale", "long.png", "--format=webp")
     assert "out/long.webp would be 16400 pixels long, of which its format holds 16383: use --format=png" in long

@@ -133,6 +133,8 @@ def test_any_size_whole_or_in_tiles(name):
         model.translate(images[:, :1])
     with pytest.raises(UserError, match="larger than twice their overlap"):
         model.translate(images, tile=16, overlap=8)
+    with pytest.raises(UserError, match=r"translate takes a tensor \(N, C, H, W\)"):
+        model.translate(images.numpy())
 
 
 @pytest.mark.parametrize("name", TRANSLATORS)

@@ -49,11 +49,18 @@ class Checkpoint(Callback):
                 torn.unlink()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Makes a checkpoint due, and the best one too if the metric improved."""
+        """Makes a checkpoint due, and the best one too if the metric improved.
+
+        Raises:
+            UserError: the metric asked for is not measured.
+        """
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             return
         self.due = True
         value = trainer.callback_metrics.get(self.monitor)
+        if value is None and self.monitor != "val/fid":  # without FID there is no best one, by default
+            logged = ", ".join(sorted(name for name in trainer.callback_metrics if name.startswith("val/")))
+            raise UserError(f"--checkpoint.monitor={self.monitor} was not logged: choose from {logged or 'nothing'}")
         if value is not None and self.sign * value.item() < self.best:
             self.best = self.sign * value.item()
             self.best_due = True

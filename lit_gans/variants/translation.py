@@ -113,6 +113,8 @@ class Translation(AdversarialModule):
     @torch.no_grad()
     def translated(self, network: Translator, images: Tensor, *shown: Tensor, **tiles: Any) -> Tensor:
         """The same by one of several networks, which may be shown something beside each image."""
+        if not isinstance(images, Tensor) or images.ndim != 4:
+            raise UserError("translate takes a tensor (N, C, H, W): floats in [-1, 1], or uint8")
         if images.shape[1] != (channels := network.source_shape[0]):
             raise UserError(f"the model takes images of {channels} channels, not of {images.shape[1]}")
         shown = [other.to(self.device, self.dtype) for other in shown]

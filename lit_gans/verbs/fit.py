@@ -211,6 +211,11 @@ class GANCLI(LightningCLI):
             self.say(f"{checkpoint.monitor} {last:.4g}, best.ckpt {checkpoint.sign * checkpoint.best:.4g}")
         self.say(inventory(self.run_dir))
 
+    def after_test(self) -> None:
+        """Says where the pictures are."""
+        if (page := self.run_dir / "gallery" / "index.html").exists():
+            self.say(f"Gallery: {page}")
+
     @staticmethod
     @rank_zero_only
     def say(line: str) -> None:

@@ -88,10 +88,15 @@ def translate_files(
         options["style"] = read_style(style, channels, tile)
     work = partial(model.translate, tile=tile, overlap=overlap, **options)
     work(torch.empty(0, channels, 1, 1, dtype=torch.uint8))  # what is wrong with the options is said now
+    unusable = []
     with source.reader() as read:
         for name, place in bar(places.items(), "photos"):
-            with decoding(source.path / name):
-                pixels, profile = read_photo(read(name), channels)
+            try:
+                with decoding(source.path / name):
+                    pixels, profile = read_photo(read(name), channels)
+            except UserError as error:
+                unusable.append(str(error))
+                continue
             if tile is not None and max(pixels.shape) > tile and normalises_over_images(network):
                 rank_zero_warn("this network normalises over each tile, which may show: try a larger --tile, or null")
             check_side(place, network.scale * max(pixels.shape))
@@ -99,7 +104,11 @@ def translate_files(
                 seed_engines(model.device, seed, name)
                 pixels = work(pixels)  # the photo itself is no longer needed
                 write_photo(temporary, pixels, place.suffix, profile)
-    print(f"{len(places)} images: {output}")
+    done = len(places) - len(unusable)
+    print(f"{done} image{'s' * (done != 1)}: {output}")
+    if unusable:
+        more = f"; and {len(unusable) - 1} more" if len(unusable) > 1 else ""
+        raise UserError(f"{unusable[0]}{more}")
 
 
 def load_translator(run: Path, larger: bool) -> Translation:
