@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 import lit_gans
@@ -73,6 +74,18 @@ def test_the_own_network_of_the_readme(monkeypatch):
     with pytest.raises(UserError, match="own.Network, which is not of this project"):
         lit_gans.load(run)
     assert lit_gans.load(run, generator=sys.modules["own"].Network).generator.layers[0].out_features == 16
+
+
+def test_the_own_translator_of_the_readme(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (example,) = re.findall(r"```python\n([^`]*?class Colours.*?)```", (HERE / "README.md").read_text(), re.DOTALL)
+    Path("colours.py").write_text(example)
+    options = ["--model.generator=colours.Colours", "--model.generator.width=4", "--trainer.limit_val_batches=1"]
+    translators = ["--model=Pix2Pix", "--data=PairedImages", "--data.image_size=32", "--metrics.features=[]"]
+    main(["fit", *translators, *options, *QUIET, "--trainer.max_steps=1"])
+    (run,) = run_dirs()
+    model = lit_gans.load(run, generator=sys.modules["colours"].Colours)
+    assert model.translate(torch.zeros(1, 3, 9, 7)).shape == (1, 3, 9, 7)
 
 
 def resolved(arguments, capsys):
