@@ -68,8 +68,9 @@ def test_a_run_directory_is_read_from_its_own_files_and_once(real_runs):
     os.symlink(Path("runs").resolve(), "runs/itself")
     (first, _), whole = runs, dict.fromkeys(runs)
     again = ["runs", f"runs/default/{first}", "runs/default", "linked", f"runs/default/{first}/metrics.csv"]
+    board = f"runs/default/{first}/tensorboard"
     segment, *_ = Path(f"runs/default/{first}").glob("wandb/*/*.wandb")
-    for paths in (again, again[::-1], [f"runs/default/{first}/wandb", "runs"], [segment, "runs"]):
+    for paths in (again, again[::-1], [f"runs/default/{first}/wandb", "runs"], [board, segment, "runs"]):
         found, problems = read(*paths)
         assert dict.fromkeys(found) == whole
         assert all(not run.path.name.endswith(".wandb") for run in found.values())
