@@ -3,13 +3,10 @@
 import csv
 import io
 import os
-import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import numpy as np
 import wandb
@@ -20,6 +17,7 @@ from torch import Tensor
 
 from lit_gans.errors import UserError
 from lit_gans.files import replacing
+from lit_gans.wandb_server import unreachable
 
 
 def shortest(value: float) -> str:
@@ -84,22 +82,6 @@ class CSVRows(Logger):
         else:
             with open(self.path, "a", newline="") as file:
                 csv.DictWriter(file, self.columns, restval="").writerow(row)
-
-
-def server_answers() -> bool:
-    """Whether the W&B server can be reached; says so in one line if not, since waiting for it would block the run."""
-    settings = wandb.Settings()
-    settings.update_from_env_vars(os.environ)
-    server = urlsplit(settings.base_url)
-    if server.scheme in getproxies():  # then only the proxy knows
-        return True
-    try:
-        port = server.port or {"http": 80}.get(server.scheme, 443)
-        socket.create_connection((server.hostname, port), timeout=5).close()
-    except OSError as error:
-        rank_zero_warn(f"the W&B server {server.hostname} cannot be reached ({error}): this run is logged offline")
-        return False
-    return True
 
 
 ENVIRONMENT = {
@@ -175,7 +157,10 @@ class WandbRun(WandbLogger):
         """
         if self._experiment is None:
             try:
-                mode = "offline" if self._mode == "online" and not server_answers() else self._mode
+                mode = self._mode
+                if mode == "online" and (reason := unreachable()):
+                    rank_zero_warn(f"{reason}: this run is logged offline")
+                    mode = "offline"
                 silent = os.environ.get("WANDB_SILENT") or mode != "online"
                 settings = wandb.Settings(silent=silent, init_timeout=os.environ.get("WANDB_INIT_TIMEOUT") or 20)
                 self._experiment = wandb.init(**self._settings, mode=mode, settings=settings)

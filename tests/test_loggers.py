@@ -100,7 +100,7 @@ def test_online_when_asked(online, environment, mode, monkeypatch):
         monkeypatch.setenv(f"WANDB_{key}", value)
     asked = {}
     monkeypatch.setattr(wandb, "init", lambda **settings: asked.update(settings) or Mock())
-    monkeypatch.setattr("lit_gans.loggers.server_answers", lambda: True)
+    monkeypatch.setattr("lit_gans.loggers.unreachable", lambda: None)
     log = WandbRun(".", name="run", config={}, online=online, project="lit-gans")
     assert log.experiment
     assert asked["mode"] == mode

@@ -37,7 +37,7 @@ class ServedRun:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.files.get("wandb-history.jsonl", [])]
+        return list(map(json.loads, self.files.get("wandb-history.jsonl", [])))
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -99,11 +99,11 @@ class WandbServer(ThreadingHTTPServer):
         operation = re.search(r"\b(?:query|mutation)\s+(\w+)", asked["query"])[1]
         if operation in self.refused:
             return {"errors": [{"message": "permission denied"}]}, 403
-        return {"data": getattr(self, f"on_{operation.lower()}")(asked.get("variables") or {})}, 200
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keeps what went wrong, such as an operation that there is no answer to."""
-        self.faults.append(traceback.format_exc())
+        try:
+            return {"data": getattr(self, f"on_{operation.lower()}")(asked.get("variables") or {})}, 200
+        except Exception:  # such as an operation that there is no answer to
+            self.faults.append(traceback.format_exc())
+            return {"errors": [{"message": f"the stand-in knows no answer to {operation}"}]}, 400
 
     def project(self, name: str) -> dict[str, Any]:
         return {
@@ -122,6 +122,8 @@ class WandbServer(ThreadingHTTPServer):
         viewer = {"id": ENTITY, "username": ENTITY, "entity": ENTITY, "flags": "{}", "teams": nothing}
         return {"viewer": viewer}
 
+    on_getdefaultentity = on_viewer
+
     def on_serverfeaturesquery(self, variables: dict[str, Any]) -> dict[str, Any]:
         return {"serverInfo": {"features": []}}
 
@@ -135,7 +137,8 @@ class WandbServer(ThreadingHTTPServer):
         return {"models": {"totalCount": len(edges), "edges": edges, "pageInfo": last}}
 
     def on_createproject(self, variables: dict[str, Any]) -> dict[str, Any]:
-        return {"upsertModel": {"model": self.project(variables["name"]), "inserted": True}}
+        made = self.project(variables["input"]["name"])
+        return {"result": {"project": made, "model": made, "inserted": True}}
 
     def on_upsertbucket(self, variables: dict[str, Any]) -> dict[str, Any]:
         new = variables["name"] not in self.runs
@@ -184,24 +187,19 @@ class WandbServer(ThreadingHTTPServer):
         }
 
     def on_sweepwithruns(self, variables: dict[str, Any]) -> dict[str, Any]:
-        sweep = self.sweeps.get(variables["sweep"])
+        sweep = self.sweeps[variables["sweep"]]
         nothing = dict.fromkeys(["controller", "scheduler", "description", "createdAt", "heartbeatAt", "updatedAt"])
-        return {
-            "project": {
-                "sweep": sweep
-                and nothing
-                | {
-                    "id": sweep.name,
-                    "name": sweep.name,
-                    "method": sweep.config["method"],
-                    "state": "RUNNING",
-                    "config": yaml.safe_dump(sweep.config),
-                    "runs": {"edges": []},
-                    "earlyStopJobRunning": False,
-                    "bestLoss": None,
-                }
-            }
+        found = {
+            "id": sweep.name,
+            "name": sweep.name,
+            "method": sweep.config["method"],
+            "state": "RUNNING",
+            "config": yaml.safe_dump(sweep.config),
+            "runs": {"edges": []},
+            "earlyStopJobRunning": False,
+            "bestLoss": None,
         }
+        return {"project": {"sweep": nothing | found}}
 
     def on_createagent(self, variables: dict[str, Any]) -> dict[str, Any]:
         name = f"agent{len(self.agents)}"
