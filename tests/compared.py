@@ -30,7 +30,7 @@ def made_runs(tmp_path_factory):
 @pytest.fixture
 def real_runs(made_runs):
     """A copy of the real runs, in `runs` of the current folder."""
-    return Path(shutil.copytree(made_runs, "runs"))
+    return Path(shutil.copytree(made_runs, "runs", symlinks=True))
 
 
 def config(seed=0, loss="NonSaturating", data="Digits", **further):

@@ -38,7 +38,7 @@ def only(*paths):
 def offline(runs):
     """W&B's folder of the first run, at a place of its own."""
     (found,) = runs.glob("default/gan-digits-s0-*/wandb")
-    return Path(shutil.copytree(found, "alone/wandb"))
+    return Path(shutil.copytree(found, "alone/wandb", symlinks=True))
 
 
 def test_a_run_directory_is_read_from_its_own_files_and_once(real_runs):

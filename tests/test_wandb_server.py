@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from lit_gans.cli import main
+from lit_gans.comparison.reading import read_runs
 from tests.commands import QUIET, SMALL, fails, run_dirs
 from tests.test_loggers import read
 
@@ -139,32 +141,49 @@ def test_segments_of_a_killed_run(wandb_server):
     assert run.summary["best/fid"] == min(measured) == measured[2]
     assert run.summary["val/fid"] == measured[-1] > min(measured)
 
+    shutil.copytree("run/wandb", "alone/wandb", symlinks=True)
+    (alone,), _ = read_runs([Path("alone")])
+    assert alone.columns["step"].tolist() == [int(row["step"]) for row in rows]
+    assert alone.series("val/fid")[1].tolist() == measured
 
-SWEEP = f"""
-method: random
-metric: {{name: best/fid, goal: minimize}}
-command: [{sys.executable}, -m, lit_gans, {", ".join(f'"{word}"' for word in SMALL + CHATTER)}, "${{args}}"]
-parameters:
-  model.n_critic: {{values: [2, 2, 1]}}
-  model.generator_lr: {{value: 1.0e-3}}
+
+def test_equal_trials_have_a_directory_each(monkeypatch):
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")
+    for trial in ("first", "second"):
+        monkeypatch.setenv("WANDB_RUN_ID", trial)
+        main([*SMALL, *QUIET])
+    names = [folder.name.rpartition("-") for folder in run_dirs()]
+    assert [name for _, _, name in names] == ["first", "second"]
+    assert len({same for same, _, _ in names}) == 1
+
+
+SHORT = f"""#!/bin/sh
+exec {sys.executable} -m lit_gans "$@" --data=Digits --data.image_size=32 --data.batch_size=8 --max_kimg=0.032 \\
+    --trainer.val_check_interval=2 --trainer.limit_val_batches=1 --metrics.n_real=50 --metrics.n_fake=50
 """
 
 
 @pytest.mark.slow
-def test_an_agent_drives_a_sweep(wandb_server):
-    """Trials are the runs that the agent expects, online without a flag; equal ones have a directory each."""
-    Path("sweep.yaml").write_text(SWEEP)
-    said = wandb("sweep", "--project=trials", "sweep.yaml")
-    assert "wandb agent someone/trials/sweep0" in said
-    said = wandb("agent", "--count=2", "someone/trials/sweep0")
+def test_an_agent_drives_a_sweep_of_ours(wandb_server, monkeypatch):
+    """The file as it is, but that `lit-gans` trains for four batches of small images. Trials are the agent's runs."""
+    Path("bin").mkdir()
+    Path("bin/lit-gans").write_text(SHORT)
+    Path("bin/lit-gans").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{Path('bin').resolve()}:{os.environ['PATH']}")
+    file = HERE / "experiments" / "sweeps" / "losses.yaml"
+    assert "wandb agent someone/lit-gans/sweep0" in wandb("sweep", str(file))
+    wandb("agent", "--count=2", "someone/lit-gans/sweep0")
     (sweep,) = wandb_server.sweeps.values()
+    assert sweep.config == yaml.safe_load(file.read_text())
     assert list(wandb_server.runs) == sweep.run_names
-    for run in wandb_server.runs.values():
-        assert (run.project, run.exit_code) == ("trials", 0)
-        assert run.asked["sweep"] == "sweep0"
-        assert run.config["model.n_critic"] == run.config["model"]["init_args"]["n_critic"] == 2
-        assert run.config["model"]["init_args"]["generator_lr"] == 1e-3
-        assert run.summary["best/fid"] > 0
-    first, second = run_dirs()
-    assert [folder.name.rpartition("-")[2] for folder in (first, second)] == sweep.run_names
-    assert first.name.rpartition("-")[0] == second.name.rpartition("-")[0]
+    runs = wandb_server.runs.values()
+    assert [run.config["model"]["init_args"]["loss"]["class_path"] for run in runs] == [
+        "lit_gans.losses.Minimax",
+        "lit_gans.losses.NonSaturating",
+    ]
+    for run in runs:
+        assert (run.project, run.exit_code, run.asked["sweep"]) == ("lit-gans", 0, "sweep0")
+        assert run.summary[sweep.config["metric"]["name"]] == min(
+            row["val/fid"] for row in run.history if "val/fid" in row
+        )
+    assert sorted(folder.name.rpartition("-")[2] for folder in run_dirs()) == sweep.run_names
