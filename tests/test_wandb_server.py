@@ -82,9 +82,28 @@ def test_an_online_run(wandb_server):
     assert definitions == dict.fromkeys(set(rows[0]) - {"step", "kimg"}, "kimg")
 
 
+def test_an_online_run_that_is_continued(wandb_server):
+    for steps in (4, 6):
+        main([*SMALL, *CHATTER, "--online", f"--trainer.max_steps={steps}"])
+    (run,) = wandb_server.runs.values()
+    assert [row["_step"] for row in run.history] == list(range(len(run.history)))
+    numbers = [row["step"] for row in run.history if "samples" not in row]
+    assert numbers == [int(row["step"]) for row in read(run_dirs()[0] / "metrics.csv")]
+    assert run.summary["step"] == 6
+
+
 def test_a_server_that_refuses(wandb_server, capsys):
     wandb_server.refused = {"UpsertBucket"}
     assert "permission denied" in fails([*SMALL, *CHATTER, "--online"], capsys)
+
+
+def test_online_without_a_key(wandb_server, capsys, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY")
+    monkeypatch.setenv("NETRC", "none")
+    line = fails([*SMALL, *CHATTER, "--online"], capsys)
+    assert "No API key" in line
+    assert "leave --online out" in line
+    assert not wandb_server.runs
 
 
 OWN = """
