@@ -3,13 +3,10 @@
 import csv
 import io
 import os
-import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import numpy as np
 import wandb
@@ -20,6 +17,7 @@ from torch import Tensor
 
 from lit_gans.errors import UserError
 from lit_gans.files import replacing
+from lit_gans.wandb_server import unreachable
 
 
 def shortest(value: float) -> str:
@@ -86,24 +84,27 @@ class CSVRows(Logger):
                 csv.DictWriter(file, self.columns, restval="").writerow(row)
 
 
-def server_answers() -> bool:
-    """Whether the W&B server can be reached; says so in one line if not, since waiting for it would block the run."""
-    settings = wandb.Settings()
-    settings.update_from_env_vars(os.environ)
-    server = urlsplit(settings.base_url)
-    if server.scheme in getproxies():  # then only the proxy knows
-        return True
-    try:
-        port = server.port or {"http": 80}.get(server.scheme, 443)
-        socket.create_connection((server.hostname, port), timeout=5).close()
-    except OSError as error:
-        rank_zero_warn(f"the W&B server {server.hostname} cannot be reached ({error}): this run is logged offline")
-        return False
-    return True
+ENVIRONMENT = {
+    "id": "WANDB_RUN_ID",
+    "name": "WANDB_NAME",
+    "project": "WANDB_PROJECT",
+    "group": "WANDB_RUN_GROUP",
+    "job_type": "WANDB_JOB_TYPE",
+    "tags": "WANDB_TAGS",
+}
+"""Arguments of `wandb.init` for which the environment may have other values."""
+
+
+def trial() -> str | None:
+    """The id of the run that `wandb agent` expects from this process; None if it was not started by one."""
+    return os.environ.get("WANDB_RUN_ID") if "WANDB_SWEEP_ID" in os.environ else None
 
 
 class WandbRun(WandbLogger):
     """W&B with one axis, kimg, for numbers and pictures; offline unless asked, the same run after a resume.
+
+    What is set by `WANDB_RUN_ID`, `WANDB_PROJECT` and the like goes before the arguments. `WANDB_MODE` counts unless
+    `online` is given; what `wandb agent` starts is online without either. Checkpoints are not uploaded.
 
     Args:
         run_dir: The run directory.
@@ -125,17 +126,26 @@ class WandbRun(WandbLogger):
         **settings: Any,
     ) -> None:
         run_dir = Path(run_dir)
-        super().__init__(name=name, id=name, save_dir=run_dir, offline=not online)
+        given = {key: os.environ[name] for key, name in ENVIRONMENT.items() if os.environ.get(name)}
+        if "tags" in given:
+            given["tags"] = given["tags"].split(",")
+        named = {"id": name, "name": name, **settings, **given}
+        super().__init__(name=named["name"], id=named["id"], save_dir=run_dir)
+        if "WANDB_SWEEP_ID" in os.environ:  # then W&B takes them from there alone
+            named = {key: value for key, value in named.items() if key not in ("id", "project")}
         self._settings = {
-            "id": name,
-            "name": name,
             "dir": str(run_dir.resolve()),  # the service may have another working directory
             "resume": None if fresh else "allow",
+            "reinit": "create_new",  # not the run of another training in this process
             "config": dict(config),
-            **settings,
+            **named,
         }
-        self._online = online
+        self._mode = "online" if online else os.environ.get("WANDB_MODE") or ("online" if trial() else "offline")
         self._known: set[str] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For spawned processes, of which the first opens the run."""
+        return self.__dict__ | {"_experiment": None}
 
     @property
     @rank_zero_experiment
@@ -143,17 +153,21 @@ class WandbRun(WandbLogger):
         """The run; opened when first asked for.
 
         Raises:
-            UserError: the server was asked for and refuses.
+            UserError: the server was asked for and refuses, or the environment has a setting that W&B does not know.
         """
         if self._experiment is None:
-            online = self._online and server_answers()
-            settings = wandb.Settings(silent=not online, init_timeout=20)
             try:
-                mode = "online" if online else "offline"
+                mode = self._mode
+                if mode == "online" and (reason := unreachable()):
+                    rank_zero_warn(f"{reason}: this run is logged offline")
+                    mode = "offline"
+                silent = os.environ.get("WANDB_SILENT") or mode != "online"
+                settings = wandb.Settings(silent=silent, init_timeout=os.environ.get("WANDB_INIT_TIMEOUT") or 20)
                 self._experiment = wandb.init(**self._settings, mode=mode, settings=settings)
-            except wandb.Error as error:
-                reason = " ".join(str(error).split())
-                raise UserError(f"W&B: {reason}; log in with `wandb login`, or leave --online out") from error
+            except (wandb.Error, ValueError) as error:
+                reason = " ".join(str(error).partition("[type=")[0].split())
+                advice = "log in with `wandb login`, leave --online out, or see WANDB_... in the environment"
+                raise UserError(f"W&B: {reason} ({advice})") from error
             self._experiment.define_metric("kimg")
         return self._experiment
 
@@ -167,7 +181,7 @@ class WandbRun(WandbLogger):
         for name in metrics.keys() - self._known - {"kimg"}:
             self.experiment.define_metric(name, step_metric="kimg")
             self._known.add(name)
-        self.experiment.log({**metrics, "step": step})
+        self.experiment.log({"step": step} | {name: float(shortest(value)) for name, value in metrics.items()})
 
     @rank_zero_only
     def log_picture(self, name: str, picture: Tensor, path: Path, *, step: int, kimg: float) -> None:

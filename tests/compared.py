@@ -31,7 +31,7 @@ def made_runs(tmp_path_factory):
 @pytest.fixture
 def real_runs(made_runs):
     """A copy of the real runs, in `runs` of the current folder."""
-    return Path(shutil.copytree(made_runs, "runs"))
+    return Path(shutil.copytree(made_runs, "runs", symlinks=True))
 
 
 def read(*paths):

@@ -17,7 +17,7 @@ from tests.compared import begin, end, only, read, row, write_wandb
 def offline(runs):
     """W&B's folder of the first run, at a place of its own."""
     (found,) = runs.glob("default/gan-digits-s0-*/wandb")
-    return Path(shutil.copytree(found, "alone/wandb"))
+    return Path(shutil.copytree(found, "alone/wandb", symlinks=True))
 
 
 def test_wandb_alone_tells_the_same(real_runs):

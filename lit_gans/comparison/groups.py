@@ -51,7 +51,12 @@ def essence(config: dict[str, Any]) -> dict[str, Any]:
 def options(essence: dict[str, Any]) -> dict[str, Any]:
     """With dotted names as on the command line: `model` and `model.loss` for what is in their `class_path`."""
     flat = flatten(essence) if essence else {}
-    return {re.sub(r"\.(init_args|class_path)(?=\.|$)", "", name).lstrip("."): value for name, value in flat.items()}
+    return {on_command_line(name): value for name, value in flat.items()}
+
+
+def on_command_line(path: str) -> str:
+    """`model.loss` for `.model.init_args.loss.class_path`."""
+    return re.sub(r"\.(init_args|class_path)(?=\.|$)", "", path).lstrip(".")
 
 
 def differing(one: dict[str, Any], all_of_them: Sequence[dict[str, Any]]) -> dict[str, Any]:

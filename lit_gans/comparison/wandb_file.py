@@ -97,7 +97,7 @@ def read_segment(path: Path, tell: Callable[[str], None]) -> Segment:
     from google.protobuf.message import DecodeError
     from wandb.proto.wandb_internal_pb2 import Record  # a second; nothing else needs it
 
-    stamp = "".join(re.findall(r"\d{8}_\d{6}", path.parent.name)[:1])
+    stamp = "".join(re.findall(r"\d{8}_\d{6}", path.resolve().parent.name)[:1])
     segment = Segment(path, path.stem.removeprefix("run-"), started=(stamp, 0))
     try:
         records = 0

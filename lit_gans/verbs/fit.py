@@ -25,7 +25,7 @@ from lit_gans.callbacks import Checkpoint, Cost, Curves, Gallery, Progress, Samp
 from lit_gans.errors import UserError
 from lit_gans.explain import OneLineErrors
 from lit_gans.loading import find_checkpoint, read_checkpoint
-from lit_gans.loggers import CSVRows, TensorBoardRun, WandbRun
+from lit_gans.loggers import CSVRows, TensorBoardRun, WandbRun, trial
 from lit_gans.metrics import ImageQuality, PairQuality
 from lit_gans.parsing import learn_short_names, mend_parser
 from lit_gans.perceptual import prepare_perceptual
@@ -127,7 +127,8 @@ class GANCLI(LightningCLI):
                 raise UserError(f"--{option}={name}: give a plain name of letters, digits, dots and dashes")
         parser = self._parser(self.subcommand)
         self.resolved = yaml.safe_load(parser.dump(config, skip_none=False))
-        self.run_dir = Path(config.run_dir or Path("runs") / config.study / run_name(self.resolved))
+        name = "-".join(filter(None, [run_name(self.resolved), trial()]))
+        self.run_dir = Path(config.run_dir or Path("runs") / config.study / name)
         config.trainer.default_root_dir = str(self.run_dir)
         if config.max_kimg is not None:
             config.trainer.max_steps = math.ceil(1000 * config.max_kimg / config.data.init_args.batch_size)
@@ -168,7 +169,8 @@ class GANCLI(LightningCLI):
         trainer = self._get(self.config_init, "trainer")
         wanted = {Progress: trainer.enable_progress_bar, ModelSummary: trainer.enable_model_summary}
         shown = [callback() for callback, want in wanted.items() if want is not False]
-        kwargs["callbacks"] = [*(trainer.callbacks or []), Curves(), Cost(), *shown]
+        given = trainer.callbacks or []
+        kwargs["callbacks"] = [*(given if isinstance(given, list) else [given]), Curves(), Cost(), *shown]
         if SLURMEnvironment.detect() and not trainer.plugins:  # its own way to requeue saves in the midst of a step
             kwargs["plugins"] = [SLURMEnvironment(auto_requeue=False)]
         if trainer.logger in (None, True) and self.subcommand == "fit":
