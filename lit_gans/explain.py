@@ -7,23 +7,6 @@ from inspect import signature
 
 from jsonargparse import ArgumentParser
 
-from datamodules.base import Data
-from lit_gans.augment import Augment
-from lit_gans.base import AdversarialModule
-from lit_gans.losses import AdversarialLoss
-from lit_gans.metrics.features import FeatureNetwork
-from lit_gans.metrics.protocol import Protocol
-from lit_gans.metrics.score import Score
-from lit_gans.networks import Discriminator, Generator, Translator
-from lit_gans.penalties import Penalty
-from lit_gans.perceptual import PerceptualNetwork
-from lit_gans.schedules import Schedule
-
-FAMILIES = (
-    *(AdversarialModule, Data, AdversarialLoss, Penalty, Augment, Schedule, PerceptualNetwork),
-    *(FeatureNetwork, Score, Protocol, Generator, Discriminator, Translator),
-)
-
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """`; did you mean ...?`, or nothing where no name is near."""
@@ -34,7 +17,20 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 def our_classes() -> list[type]:
     """Every class of this project that a config can name, once its module is imported."""
-    found, waiting = [], list(FAMILIES)
+    from datamodules.base import Data  # what these import is too much for verbs that know no classes
+    from lit_gans.augment import Augment
+    from lit_gans.base import AdversarialModule
+    from lit_gans.losses import AdversarialLoss
+    from lit_gans.metrics.features import FeatureNetwork
+    from lit_gans.metrics.protocol import Protocol
+    from lit_gans.metrics.score import Score
+    from lit_gans.networks import Discriminator, Generator, Translator
+    from lit_gans.penalties import Penalty
+    from lit_gans.perceptual import PerceptualNetwork
+    from lit_gans.schedules import Schedule
+
+    found, waiting = [], [AdversarialModule, Data, AdversarialLoss, Penalty, Augment, Schedule, PerceptualNetwork]
+    waiting += [FeatureNetwork, Score, Protocol, Generator, Discriminator, Translator]
     while waiting:
         cls = waiting.pop()
         waiting += cls.__subclasses__()

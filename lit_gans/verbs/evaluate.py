@@ -15,6 +15,7 @@ from datamodules.base import Data
 from datamodules.plain_images import PlainImages
 from lit_gans.base import AdversarialModule
 from lit_gans.callbacks.samples import image_grid
+from lit_gans.comparison.text import aligned, described
 from lit_gans.errors import UserError
 from lit_gans.files import replacing
 from lit_gans.loading import Device, device_of, load_sampler
@@ -34,7 +35,7 @@ from lit_gans.metrics.custom import feature_networks
 from lit_gans.metrics.evaluation import Evaluated, Generated, evaluate_images
 from lit_gans.metrics.features import FeatureNetwork
 from lit_gans.metrics.measurement import ScoreFactory
-from lit_gans.metrics.protocol import Description, Protocol, Split, short_hash
+from lit_gans.metrics.protocol import Protocol, Split, short_hash
 from lit_gans.metrics.score import drawn_labels
 from lit_gans.run import read_config
 
@@ -243,20 +244,10 @@ def table(results: dict[str, Evaluated]) -> str:
     for name, description in made.items():
         values = (result.values.get(name) for result in results.values())
         rows.append([name, *("" if one is None else f"{one:.5g}" for one in values), short_hash(description)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = (zip(row, widths, strict=True) for row in rows)
     legend = {short_hash(description): described(description) for description in made.values()}
     return "\n".join(
         [
-            *("  ".join(cell.ljust(width) for cell, width in line).rstrip() for line in lines),
+            *aligned(rows),
             *(f"protocol {digest}: {words}" for digest, words in legend.items()),
         ]
     )
-
-
-def described(description: Description) -> str:
-    """A protocol in a line."""
-    said = {"n_fake", "n_real", "reference", "data", "image_size", "features", "resize", "sha256", "content"}
-    words = "{n_fake} fakes, {n_real} reals ({reference}) of {data} at {image_size}, by {features}, resize {resize}"
-    rest = [f"{key}={value}" for key, value in description.items() if key not in said]
-    return ", ".join([words.format(**description), *rest])
