@@ -2,7 +2,7 @@
 // Texts of runs enter the document as text nodes and attributes, never as HTML, and plots through plain().
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const AXES = {kimg: "kimg", "generator/updates": "updates of G", "cost/hours": "hours"};
+const AXES = {kimg: "kimg", "generator/updates": "G updates", "cost/hours": "hours"};
 const MANY = 12;  // variants; of more, only the best ones are shown at first
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -46,9 +46,8 @@ function decimals(value) {
 
 function number(value, digits = 4) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
-  const size = Math.abs(value);
-  if (size >= 1000 && size < 1e7) return Math.round(value).toLocaleString("en");
-  return String(Number(value.toPrecision(digits)));
+  const round = Number(value.toPrecision(digits)), size = Math.abs(round);
+  return size >= 1000 && size < 1e7 ? round.toLocaleString("en") : String(round);
 }
 
 function duration(hours) {
@@ -118,22 +117,22 @@ function draw(all = false) {
   for (const one of panels.values()) {
     if (!one.stale || !(one.seen || all)) continue;
     one.stale = false;
-    const {traces, layout = {}} = one.make();
+    const {traces, layout = {}, config = {}} = one.make();
     if (traces.length === 0) {
       Plotly.purge(one.drawn);
       one.drawn.replaceChildren("nothing to show: not logged, or switched off");
     } else {
       if (!one.drawn.classList.contains("js-plotly-plot")) one.drawn.replaceChildren();
       if (layout.height) one.drawn.style.height = `${layout.height}px`;
-      Plotly.react(one.drawn, traces, dressed(layout), CONFIG);
+      Plotly.react(one.drawn, traces, dressed(layout), {...CONFIG, ...config});
     }
     one.drawn.classList.toggle("empty", traces.length === 0);
   }
 }
 
 const CONFIG = {
-  displaylogo: false, responsive: true, toImageButtonOptions: {format: "svg"},
-  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+  displaylogo: false, displayModeBar: "hover", responsive: true, toImageButtonOptions: {format: "svg"},
+  modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
 };
 
 function dressed(layout) {
@@ -141,6 +140,7 @@ function dressed(layout) {
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, hovermode: "closest",
     font: {color: ink("--ink"), size: 12, family: getComputedStyle(document.body).fontFamily},
+    modebar: {bgcolor: "rgba(0,0,0,0)", color: ink("--soft"), activecolor: ink("--mark")},
     margin: {l: 50, r: 12, t: 6, b: 40}, ...layout,
     xaxis: {...axis, ...layout.xaxis}, yaxis: {...axis, ...layout.yaxis},
   };
@@ -209,7 +209,8 @@ function switches() {
       element("button", {type: "button", onclick: all(true)}, "all"),
       element("button", {type: "button", onclick: all(false)}, "none"))),
     state.on.size < data.labels.length ? note(`The ${MANY} best of ${data.labels.length} are on.`) : "",
-    ...boxes.map((box, label) => element("label", {className: "variant"}, box, key(label), element("span", {}, data.labels[label]))),
+    element("div", {className: "list"}, ...boxes.map((box, label) => element("label", {className: "variant"},
+      box, key(label), element("span", {}, data.labels[label])))),
   );
   section("axes").append(
     note("over"), buttons(Object.entries(AXES), state.axis, (value) => { state.axis = value; }, "horizontal axis"),

@@ -14,7 +14,8 @@ import scipy.stats
 from plotly.offline import get_plotlyjs
 from tqdm import tqdm
 
-from lit_gans.comparison.importance import importances
+from lit_gans.comparison.groups import short
+from lit_gans.comparison.importance import importances, is_number
 from lit_gans.comparison.packing import (
     PICTURE_BYTES,
     PICTURES,
@@ -26,8 +27,8 @@ from lit_gans.comparison.packing import (
     thumbnail,
 )
 from lit_gans.comparison.runs import Group, Run
-from lit_gans.comparison.statistics import Estimate, Summary
-from lit_gans.comparison.words import headlines, protocol_words, value_words
+from lit_gans.comparison.statistics import Estimate, Summary, counted
+from lit_gans.comparison.words import headlines, protocol_words
 from lit_gans.files import replacing
 
 SCRIPTS = ("page.js", "tables.js", "plots.js", "sweeps.js", "samples.js", "panels.js")
@@ -65,7 +66,7 @@ def write_page(
     scripts = {"plotly": get_plotlyjs(), "script": "\n".join(map(asset, SCRIPTS))}
     page = Template(asset("page.html")).substitute(
         title=escape(f"{metric} of {', '.join(data['labels'][:3])}{' and others' * (len(data['labels']) > 3)}"),
-        headlines="\n".join(f"<p>{escape(line)}</p>" for line in headlines(summaries, metric, mode)),
+        headlines="\n".join(f"<p><b>{escape(best)}</b> {escape(rest)}</p>" for best, rest in headlines(summaries, metric, mode)),
         hashes=" ".join(f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in scripts.values()),
         style=asset("page.css"),
         data=json_block(data),
@@ -92,6 +93,7 @@ def contents(
     """All that the page shows but the problems, to which pictures that cannot be read are added."""
     runs = [run for group in groups for run in group.runs]
     labels = list(dict.fromkeys([one.group.label for one in summaries] + [group.label for group in groups]))
+    groups = sorted(groups, key=lambda group: labels.index(group.label))
     columns = columns_of(runs, metric)
     points = points_of(runs, columns)
     places = {(group.label, group.dataset): place for place, group in enumerate(groups)}
@@ -118,7 +120,7 @@ def contents(
             {
                 "label": labels.index(group.label),
                 "dataset": group.dataset,
-                "options": {name: value_words(value) for name, value in group.differing.items()},
+                "options": {name: value if is_number(value) else short(value) for name, value in group.differing.items()},
             }
             for group in groups
         ],
@@ -181,10 +183,9 @@ def row(summary: Summary, place: int) -> dict[str, Any]:
 def association(members: Sequence[Summary], metric: str) -> list:
     """What the options have to do with the last value of each finished run."""
     known = [
-        (member.group.differing, values[-1])
+        (member.group.differing, run.series(metric)[1][-1])
         for member in members
-        for run in member.group.runs
-        if run.status.state == "finished" and len(values := run.series(metric)[1])
+        for run in counted(member.group.runs, metric)
     ]
     return importances([options for options, _ in known], [value for _, value in known])
 

@@ -37,13 +37,13 @@ function trainingPanels() {
 }
 
 function costPanels() {
-  const kinds = [["time per run, hours", "hours"], ["images/s", "speed"], ["memory, GiB", "memory"]];
+  const kinds = [["time per run", "hours", duration], ["images/s", "speed"], ["memory, GiB", "memory"]];
   for (const one of data.tables) {
     const wide = element("div", {className: "plots large"}), plots = element("div", {className: "plots"});
     if (data.tables.length > 1) section("cost").append(element("h3", {}, where(one)));
     section("cost").append(wide, plots);
     panel(wide, `${title(data.metric)} against the hours of a run`, () => tradeOff(one));
-    for (const [heading, name] of kinds) panel(plots, heading, () => bars(one, name));
+    for (const [heading, ...what] of kinds) panel(plots, heading, () => bars(one, ...what));
   }
 }
 
@@ -51,15 +51,14 @@ function optionPanels() {
   for (const one of data.tables) {
     const options = differing(one);
     if (options.length < 2 || one.rows.length < 4) continue;
-    const plots = element("div", {className: "plots large"});
+    const plots = element("div", {className: "large"});
     section("options").append(element("h3", {}, where(one)), plots);
     panel(plots, `Parallel coordinates: each line is a variant, its colour the mean ${title(data.metric)}`, () => parallel(one, options));
     if (one.importance.length > 0) plots.append(importanceTable(one));
   }
-  section("options").hidden = section("options").querySelector(".plots") === null;
+  section("options").hidden = section("options").querySelector(".panel") === null;
 }
 
-section("best").append();
 paintAll();
 
 function paintAll() {

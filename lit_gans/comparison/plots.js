@@ -55,11 +55,17 @@ function band(curves) {
   });
 }
 
+// Finished runs; of several of one seed the longest.
+function counted(runs) {
+  const done = runs.filter(({state: name}) => name === "finished").sort((one, other) => one.kimg - other.kimg);
+  return [...new Map(done.map((run) => [run.seed ?? run.name, run])).values()];
+}
+
 function curveTraces(facet, metric, log) {
   const shaded = [], lines = [], positive = (value) => (log && value <= 0 ? null : value);
   for (const label of [...state.on].sort((one, other) => other - one)) {
     const runs = facet.runs.filter((run) => labelOfRun(run) === label);
-    const finished = runs.filter((run) => run.state === "finished");
+    const finished = counted(runs);
     const shown = finished.length > 0 ? finished : runs;
     if (shown.length === 0) continue;
     const points = band(shown.map((run) => curve(run, metric)));
@@ -97,29 +103,37 @@ function bandTrace(points, label, log) {
   };
 }
 
+// Marks of a logarithmic axis in full: 10, 20, 50.
+function marks(log, ratio) {
+  if (!log) return {};
+  return ratio > 200 ? {minorloglabels: "none"} : {dtick: ratio < 5 ? "D1" : "D2", minorloglabels: "complete", tickformat: ".4~g"};
+}
+
 function curves(facet, metric) {
-  const log = state.logY && spread(metric) > 0;
+  const log = state.logY && spread(metric) > (metric === state.metric ? 0 : 20);
   const type = (on) => (on ? "log" : "linear");
+  const yaxis = {type: type(log), ...marks(log, spread(metric)), ...(/accuracy/.test(metric) && !log ? {range: [-0.04, 1.04]} : {})};
   return {
     traces: curveTraces(facet, metric, log),
-    layout: {xaxis: {title: {text: AXES[state.axis]}, type: type(state.logX)}, yaxis: {type: type(log)}},
+    layout: {xaxis: {title: {text: AXES[state.axis]}, type: type(state.logX), ...marks(state.logX, 100)}, yaxis},
   };
 }
 
 const rowsOn = (rows) => rows.filter((row) => state.on.has(labelOf(row.group)));
 
-function bars({rows}, key) {
+function bars({rows}, key, written = (value) => number(value, 3)) {
   const known = rowsOn(rows).filter((row) => row[key] !== null).reverse();
   return {
     traces: known.length === 0 ? [] : [{
       type: "bar", orientation: "h", x: known.map((row) => row[key]), y: known.map((_, place) => place),
-      marker: {color: known.map((row) => colour(labelOf(row.group)))}, textposition: "auto",
-      text: known.map((row) => number(row[key], 3)), hoverinfo: "skip",
+      marker: {color: known.map((row) => colour(labelOf(row.group)))}, textposition: "auto", textangle: 0,
+      text: known.map((row) => written(row[key])), hoverinfo: "skip",
     }],
     layout: {
-      height: 60 + 24 * Math.max(3, known.length), xaxis: {rangemode: "tozero"}, bargap: 0.25,
+      height: 12 + 26 * known.length, xaxis: {rangemode: "tozero", visible: false}, bargap: 0.25, margin: {l: 50, r: 12, t: 4, b: 4},
       yaxis: {tickvals: known.map((_, place) => place), ticktext: known.map((row) => short(labelOf(row.group)))},
     },
+    config: {staticPlot: true},
   };
 }
 
@@ -141,17 +155,18 @@ function tradeOff({dataset, protocol, rows}) {
     if (row.hours === null || row.last[0] === null) continue;
     const [mean, low, high] = row.last;
     traces.push(lineTrace([row.hours], [mean], label, "mean", {
-      mode: "markers+text", text: [short(label)], textposition: "top center", cliponaxis: false,
+      mode: "markers",
       marker: {color: colour(label), size: 12, symbol: SYMBOLS[round(label)]},
       error_y: {visible: low !== null, array: [high - mean], arrayminus: [mean - low], color: colour(label), thickness: 1.5},
     }));
   }
-  const log = state.logY && spread(data.metric) > 0;
+  const means = traces.flatMap(({y}) => y), ratio = Math.max(...means) / Math.min(...means);
+  const log = state.logY && spread(data.metric) > 0 && ratio > 5;
   return {
     traces: traces.filter(({x}) => x.length > 0),
     layout: {
-      xaxis: {title: {text: "hours of a run"}, rangemode: "tozero"},
-      yaxis: {title: {text: plain(title(data.metric))}, type: log ? "log" : "linear"},
+      xaxis: {title: {text: "hours of a run"}},
+      yaxis: {title: {text: plain(title(data.metric))}, type: log ? "log" : "linear", ...marks(log, ratio)},
     },
   };
 }

@@ -22,12 +22,13 @@ function dimension(values) {
   const known = values.filter((value) => value !== undefined && value !== null);
   if (known.every((value) => typeof value === "number")) {
     let [low, high] = [Math.min(...known), Math.max(...known)];
-    const log = low > 0 && high / low >= 50, to = log ? Math.log10 : (value) => value;
+    const log = low > 0 && high / low >= 20, to = log ? Math.log10 : (value) => value;
     [low, high] = [to(low), to(high)];
     const place = (value) => (high > low ? (to(value) - low) / (high - low) : 0.5);
     const distinct = [...new Set(known)];
-    const marks = distinct.length <= 6 ? distinct : [0, 0.25, 0.5, 0.75, 1].map((part) => low + part * (high - low)).map((at) => (log ? 10 ** at : at));
-    return {place, marks: marks.map((value) => [place(value), number(value, 3)])};
+    const even = log ? decades(low, high) : ticks(low, high);
+    const marked = distinct.length <= 6 || even.length < 2 ? distinct.slice(0, 6) : even;
+    return {place, marks: marked.map((value) => [place(value), number(value, 3)])};
   }
   const choices = [...new Set(known.map(String))].sort();
   const place = (value) => (choices.length > 1 ? choices.indexOf(String(value)) / (choices.length - 1) : 0.5);
@@ -45,7 +46,7 @@ function parallel({rows}, options) {
     return {
       type: "scatter", mode: "lines+markers", x: axes.map((_, place) => place), marker: {size: 5},
       y: given.map((value, place) => (value === undefined || value === null ? null : dimensions[place].place(value))),
-      opacity: on ? 0.9 : 0.12, line: {width: 2, shape: "spline", smoothing: 0.6, color: shade(data.mode === "min" ? 1 - part : part)},
+      opacity: on ? 0.9 : 0.12, line: {width: 2, shape: "spline", smoothing: 0.6, color: shade((data.mode === "min") === dark.matches ? 1 - part : part)},
       hovertemplate: `<b>${short(labelOf(row.group))}</b><br>${title(data.metric)} ${number(row.last[0])}<extra></extra>`,
     };
   };
@@ -55,14 +56,14 @@ function parallel({rows}, options) {
     xshift: place === axes.length - 1 ? 7 : -7, font: {size: 11, color: ink("--soft")}, bgcolor: ink("--paper"), borderpad: 1,
   })));
   const names = axes.map(([name], place) => ({
-    x: place, y: 1.09, text: `<b>${plain(name.split(".").slice(-2).join("."))}</b>`, showarrow: false, font: {size: 11.5},
+    x: place, y: axes.length > 6 && place % 2 ? 1.18 : 1.09, text: `<b>${plain(name.replace(/^(model|data)\./, ""))}</b>`, showarrow: false, font: {size: 11.5},
   }));
   return {
     traces: judged.map(line),
     layout: {
       shapes: rules, annotations: [...marks, ...names], margin: {l: 70, r: 60, t: 16, b: 16},
       xaxis: {visible: false, range: [-0.15, axes.length - 0.85], fixedrange: true},
-      yaxis: {visible: false, range: [-0.06, 1.14], fixedrange: true},
+      yaxis: {visible: false, range: [-0.06, 1.24], fixedrange: true},
     },
   };
 }

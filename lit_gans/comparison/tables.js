@@ -35,7 +35,7 @@ function scale(rows) {
 }
 
 function ticks(low, high) {
-  const raw = (high - low) / 4, power = 10 ** Math.floor(Math.log10(raw));
+  const raw = (high - low) / 5, power = 10 ** Math.floor(Math.log10(raw));
   const step = power * [1, 2, 5, 10].find((one) => one * power >= raw);
   const found = [];
   for (let at = Math.ceil(low / step); at * step <= high; at += 1) found.push(at * step);
@@ -72,11 +72,11 @@ function intervalCell(row, {place, ticks: marks}, [mean, low, high]) {
   };
   const parts = marks.map((mark) => {
     const at = percent(place(mark));
-    return svg("line", {class: "axis", x1: at, x2: at, y1: "-15%", y2: "115%"});
+    return svg("line", {class: "axis", x1: at, x2: at, y1: 0, y2: "100%"});
   });
   if (low !== null) {
     const width = Math.max(0.4, place(high) - place(low));
-    parts.unshift(svg("rect", {x: percent(place(low)), width: percent(width), y: "-15%", height: "130%", opacity: 0.13, fill: "#0072b2"}));
+    parts.unshift(svg("rect", {x: percent(place(low)), width: percent(width), y: 0, height: "100%", opacity: 0.13, fill: "#0072b2"}));
   }
   if (row.best[0] !== null) parts.push(dot(row.best[0], true));
   if (row.last[1] !== null) parts.push(line(row.last[1], row.last[2], 2.5));
@@ -96,8 +96,8 @@ function where({dataset, protocol}) {
   return [dataset, protocol && `protocol ${protocol.slice(0, 8)}`].filter(Boolean).join(", ") || "all runs";
 }
 
-function significance(row, first) {
-  if (row.p === null) return row === first ? "best" : "–";
+function significance(row, rows) {
+  if (row.p === null) return row === rows.find(({last}) => last[3] > 1) ? "best" : "–";
   return row.p < 0.001 ? "< 0.001" : row.p.toFixed(row.p < 0.1 ? 3 : 2);
 }
 
@@ -110,15 +110,16 @@ function bestTables() {
       const made = element("tr", {className: row === first ? "first" : ""},
         cell(row.last[0] === null ? "–" : String(row.rank)), named(label), estimate(row.last),
         measure ? intervalCell(row, measure, first ? first.last : [null, null, null]) : cell(""), estimate(row.best),
-        cell(significance(row, first)), states(row), cell(duration(row.hours)), cell(number(row.speed, 3)),
-        cell(number(row.memory, 3)), cell(number(row.kimg)));
+        cell(significance(row, one.rows)), states(row),
+        element("td", {className: "number"}, duration(row.hours), element("small", {}, `${number(row.kimg)} kimg`)),
+        cell(number(row.speed, 3)), cell(number(row.memory, 3)));
       made.dataset.label = label;
       return made;
     });
     section("best").append(
       element("h3", {}, `${title(data.metric)} on ${where(one)} (${lower})`),
       table([...numbers("rank"), "variant", ...numbers("last"), measure ? axisCell(measure) : "", ...numbers(
-        "best", "p against best", "seeds", "time per run", "images/s", "memory, GiB", "kimg")], rows, {className: "best"}),
+        "best", "p against best", "seeds", "time per run", "images/s", "memory, GiB")], rows, {className: "best"}),
       note(one.protocol ? `${data.metric}: ${data.protocols[one.protocol] ?? "protocol not told"}.`
         : `${data.metric}: the runs don't tell how it was made.`),
     );
@@ -144,7 +145,7 @@ function configTable() {
   section("configs").append(table(["", ...(across ? names : data.groups.map(title))], rows));
 }
 
-const shown = (value) => (value === undefined ? "" : typeof value === "number" ? String(value) : value);
+const shown = (value) => (value === undefined ? "" : typeof value === "number" ? number(value, 6) : value);
 
 function runTable() {
   const order = ["failed", "stopped", "running", "finished"];
@@ -156,7 +157,7 @@ function runTable() {
   const sorted = order.map((name) => data.runs.filter((run) => run.state === name));
   const open = sorted.slice(0, 3).flat(), done = sorted[3];
   if (data.problems.length > 0) {
-    section("runs").append(element("h3", {}, "What could not be read"),
+    section("runs").append(element("h3", {}, "Problems"),
       element("ul", {}, ...data.problems.map((text) => element("li", {className: "warn"}, text))));
   }
   if (open.length > 0) section("runs").append(table(heads, open.map(row)));
@@ -167,7 +168,7 @@ function runTable() {
   const told = order.map((name, place) => [sorted[place].length, name]).filter(([count]) => count > 0);
   const link = (text, className) => element("a", {href: "#runs", className}, text);
   const parts = told.reverse().map(([count, name]) => link(`${count} ${name}`, STATES[name]));
-  if (data.problems.length > 0) parts.push(link(`${data.problems.length} problems`, "warn"));
+  if (data.problems.length > 0) parts.push(link(`${data.problems.length} ${data.problems.length > 1 ? "problems" : "problem"}`, "warn"));
   section("counts").append(`${data.labels.length} variants, ${data.runs.length} runs: `,
     ...parts.flatMap((part, place) => (place ? [", ", part] : [part])));
 }
