@@ -1,4 +1,4 @@
-"""The page of a comparison: one HTML file that needs no network and lets nothing in a run run in the reader's browser."""
+"""The page of a comparison: one HTML file that needs no network, and in which no text of a run can run."""
 
 import json
 import math
@@ -66,7 +66,9 @@ def write_page(
     scripts = {"plotly": get_plotlyjs(), "script": "\n".join(map(asset, SCRIPTS))}
     page = Template(asset("page.html")).substitute(
         title=escape(f"{metric} of {', '.join(data['labels'][:3])}{' and others' * (len(data['labels']) > 3)}"),
-        headlines="\n".join(f"<p><b>{escape(best)}</b> {escape(rest)}</p>" for best, rest in headlines(summaries, metric, mode)),
+        headlines="\n".join(
+            f"<p><b>{escape(best)}</b> {escape(rest)}</p>" for best, rest in headlines(summaries, metric, mode)
+        ),
         hashes=" ".join(f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in scripts.values()),
         style=asset("page.css"),
         data=json_block(data),
@@ -120,7 +122,9 @@ def contents(
             {
                 "label": labels.index(group.label),
                 "dataset": group.dataset,
-                "options": {name: value if is_number(value) else short(value) for name, value in group.differing.items()},
+                "options": {
+                    name: value if is_number(value) else short(value) for name, value in group.differing.items()
+                },
             }
             for group in groups
         ],
@@ -142,14 +146,14 @@ def description(run: Run) -> dict[str, Any]:
         "state": run.status.state,
         "reason": run.status.reason,
         "length": ", ".join(f"{name} {value}" for name, value in run.status.length.items() if value is not None),
-        "kimg": number(max(run.columns.get("kimg", ()), default=math.nan)),
+        "kimg": number(max(run.series("kimg")[1], default=math.nan)),
         "hours": number(max(run.series("cost/hours")[1], default=math.nan)),
         "protocols": {name: each["hash"] for name, each in run.protocols.items()},
     }
 
 
 def tables(summaries: Sequence[Summary], places: dict[tuple[str, str], int], metric: str) -> list[dict[str, Any]]:
-    """One for each dataset and protocol: its variants, best first, and what their options have to do with the metric."""
+    """One for each dataset and protocol: its variants, best first, and what options have to do with the metric."""
     parts: dict[tuple[str, str], list[Summary]] = {}
     for summary in summaries:
         parts.setdefault((summary.group.dataset, summary.protocol), []).append(summary)

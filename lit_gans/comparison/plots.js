@@ -137,7 +137,8 @@ function bars({rows}, key, written = (value) => number(value, 3)) {
   };
 }
 
-const short = (label) => plain(data.labels[label].length > 28 ? `${data.labels[label].slice(0, 27)}…` : data.labels[label]);
+const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+const short = (label) => plain(cut(data.labels[label], 28));
 
 // Each run, and the means, of quality against hours.
 function tradeOff({dataset, protocol, rows}) {

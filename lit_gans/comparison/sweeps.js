@@ -52,11 +52,11 @@ function parallel({rows}, options) {
   };
   const rules = axes.map((_, place) => ({type: "line", x0: place, x1: place, y0: 0, y1: 1, layer: "below", line: {color: ink("--soft"), width: 1}}));
   const marks = dimensions.flatMap(({marks: found}, place) => found.map(([y, text]) => ({
-    x: place, y, text: plain(text.length > 16 ? `${text.slice(0, 15)}…` : text), showarrow: false, xanchor: place === axes.length - 1 ? "left" : "right",
+    x: place, y, text: plain(cut(text, 16)), showarrow: false, xanchor: place === axes.length - 1 ? "left" : "right",
     xshift: place === axes.length - 1 ? 7 : -7, font: {size: 11, color: ink("--soft")}, bgcolor: ink("--paper"), borderpad: 1,
   })));
   const names = axes.map(([name], place) => ({
-    x: place, y: axes.length > 6 && place % 2 ? 1.18 : 1.09, text: `<b>${plain(name.replace(/^(model|data)\./, ""))}</b>`, showarrow: false, font: {size: 11.5},
+    x: place, y: axes.length > 6 && place % 2 ? 1.18 : 1.09, text: `<b>${plain(cut(name.replace(/^(model|data)\./, ""), 18))}</b>`, showarrow: false, font: {size: 11.5},
   }));
   return {
     traces: judged.map(line),

@@ -72,7 +72,8 @@ def sureness(best: Summary, others: Sequence[Summary], tied: Sequence[str], sing
     if tied:
         told.append(f"These seeds don't tell it apart from {listed(tied)}: the intervals overlap.")
     if worse := len(others) - len(tied) - len(single):
-        told.append(f"{f'The other {worse}' if told or single else 'All others'} did worse, beyond the intervals.")
+        which = ("The other one" if worse == 1 else f"The other {worse}") if told or single else "All others"
+        told.append(f"{which} did worse, beyond the intervals.")
     if single:
         told.append(f"Open, for a single seed: {listed(single)}.")
     return told
@@ -105,7 +106,9 @@ def title(metric: str) -> str:
 
 def protocol_words(protocol: Mapping[str, Any]) -> str:
     """How a number was made: what tells most first, the rest as it is called, hashes by eight digits."""
-    left = {name: re.sub(r"^[0-9a-f]{16,}$", lambda digits: digits[0][:8], short(made)) for name, made in protocol.items()}
+    left = {
+        name: re.sub(r"^[0-9a-f]{16,}$", lambda digits: digits[0][:8], short(made)) for name, made in protocol.items()
+    }
     words = []
     if {"n_fake", "n_real", "reference"} <= left.keys():
         words = ["{n_fake} fakes against {n_real} {reference} images"]
