@@ -154,7 +154,7 @@ def read_config(run_dir: Path) -> Config:
     return config
 
 
-LARGEST = 2**18
+LARGEST = 2**16
 """Characters of a config; ours have some thousand."""
 
 

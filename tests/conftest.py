@@ -18,7 +18,7 @@ torch.set_num_threads(1)
 warnings.filterwarnings("ignore", module="lightning")
 
 
-pytest_plugins = ["tests.photos"]
+pytest_plugins = ["tests.photos", "tests.compared"]
 
 
 @pytest.fixture(autouse=True)

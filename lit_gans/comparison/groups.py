@@ -70,8 +70,12 @@ def brief(found: dict[str, Any]) -> list[str]:
 def short(value: Any) -> str:
     """A value in few letters: of a class its name and arguments."""
     if isinstance(value, dict):
-        given = [short(one) if name == "class_path" else f"{name}={short(one)}" for name, one in options(value).items()]
-        return given[0] if len(given) == 1 else f"({','.join(given)})"
+        inside = options(value)
+        name = short(inside.pop("", ""))
+        given = ",".join(f"{option}={short(one)}" for option, one in inside.items())
+        return f"{name}({given})" if given else name
     if isinstance(value, list):
         return f"[{','.join(map(short, value))}]"
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return re.sub(r"^([a-z_]\w*\.)+(?=[A-Z])", "", str(value)) if value is not None else "null"

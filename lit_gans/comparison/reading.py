@@ -41,7 +41,7 @@ def read_runs(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
         files = [] if run else [folder / name for name in sorted(names) if name.endswith(".wandb")]
         segments += files
         runs += [run] if run else []
-        if run or files:
+        if run or files and re.match("(offline-)?run-", folder.name):
             below.clear()
     own = {run.path.resolve() for run in runs}
     outside = {path.resolve(): path for path in segments if own.isdisjoint(path.resolve().parents)}
@@ -55,12 +55,14 @@ def roots(paths: Iterable[Path], segments: list[Path], tell: Tell) -> Iterator[P
     for path in paths:
         if path.is_dir():
             yield path
-        elif path.suffix == ".wandb" and path.is_file():
+        elif not path.is_file():
+            tell(f"there is no {path}")
+        elif path.suffix == ".wandb":
             segments.append(path)
         elif path.name in ("config.yaml", "metrics.csv") or path.name.startswith(EVENTS):
             yield path.parent
         else:
-            tell(f"{path} is no run" if path.exists() else f"there is no {path}")
+            tell(f"{path} is no run")
 
 
 def folders(paths: Iterable[Path], tell: Tell) -> Iterator[tuple[Path, list[str], list[str]]]:

@@ -1,0 +1,224 @@
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lit_gans.comparison.groups import brief, group_runs, short
+from lit_gans.comparison.runs import Group, Run
+from lit_gans.comparison.statistics import better, doubts, estimate, summarise
+from lit_gans.status import Status
+from tests.compared import config
+
+
+def run(values, seed=0, *, made="aa", state="finished", kimg=None, variant="gan", **columns):
+    """A run with these values of FID, at 1, 2, ... kimg."""
+    clock = np.arange(1.0, len(values) + 1) if kimg is None else np.asarray(kimg, float)
+    return Run(
+        name=f"{variant}-{seed}-{state}-{len(values)}-{made}",
+        path=Path("runs"),
+        variant=variant,
+        dataset="digits",
+        seed=seed,
+        columns={"kimg": clock, "val/fid": np.asarray(values, float), **columns},
+        status=Status(state, "burst" * (state == "failed")),
+        protocols={"val/fid": {"hash": made, "protocol": {}}} if made else {},
+    )
+
+
+def group(label, *runs, dataset="digits"):
+    return Group(label, dataset, runs)
+
+
+def seeds(label, *lasts, first=99.0):
+    """A group of one run for each last value."""
+    return group(label, *(run([first, last], seed) for seed, last in enumerate(lasts)))
+
+
+def test_an_interval_of_two_seeds_in_closed_form():
+    """Student's t with one degree of freedom is Cauchy's: its 97.5 % point is tan(0.475 pi)."""
+    found = estimate([3.0, 5.0])
+    half = math.tan(0.475 * math.pi) * math.sqrt(2) / math.sqrt(2)
+    assert found == pytest.approx((4, 4 - half, 4 + half, 2))
+    assert estimate([7.0])[::3] == (7, 1)
+    assert np.isnan(estimate([7.0])[1:3]).all()
+    assert np.isnan(estimate([])[:3]).all()
+    assert estimate([2.0, 2.0, 2.0]) == (2, 2, 2, 3)
+
+
+def test_intervals_hold_what_they_say():
+    """Of 4,000 samples of five, 95 % have an interval with the true mean in it; with 1.96 deviations only 88 %."""
+    draws = np.random.default_rng(0).normal(3, 2, (4000, 5))
+    held = np.mean([found.low < 3 < found.high for found in map(estimate, draws)])
+    assert abs(held - 0.95) < 0.012
+    low, high = stats.t.interval(0.95, 4, draws[0].mean(), stats.sem(draws[0]))
+    assert estimate(draws[0])[1:3] == pytest.approx((low, high))
+
+
+def test_lines_of_a_table_best_first():
+    values = {"bad": [30, 31, 32], "good": [10, 11, 12], "near": [10, 12, 14], "single": [11]}
+    lines = summarise([seeds(label, *lasts) for label, lasts in values.items()])
+    assert [one.group.label for one in lines] == ["good", "single", "near", "bad"]
+    assert [one.rank for one in lines] == [1, 1, 1, 3]
+    assert [one.last.n for one in lines] == [3, 1, 3, 3]
+    assert [one.last.mean for one in lines] == [11, 11, 12, 31]
+    expected = {label: stats.ttest_ind(values[label], values["good"], equal_var=False).pvalue for label in values}
+    assert [one.p for one in lines] == [None, None, *(pytest.approx(expected[label]) for label in ("near", "bad"))]
+    student = stats.ttest_ind(values["near"], values["good"]).pvalue
+    assert lines[2].p != pytest.approx(student)
+    assert all(one.protocol == "aa" and one.states == Counter(finished=one.last.n) for one in lines)
+
+
+def test_more_may_be_better():
+    lines = summarise([seeds("low", 1, 1.1, 1.2), seeds("high", 8, 8.1, 8.2, first=3)], mode="max")
+    assert [(one.group.label, one.rank) for one in lines] == [("high", 1), ("low", 2)]
+    assert [one.best.mean for one in lines] == pytest.approx([8.1, 99])
+    assert lines[0].p is None
+    assert lines[1].p < 0.001
+    names = "val/is val/psnr val/ms_ssim val/coverage val/label_accuracy val/is_digits val/modes val/psnr_y_own"
+    assert {better(name) for name in names.split()} == {"max"}
+    names = "val/fid val/kid val/modes_kl val/lpips val/isfid val/fid_inception_lucic2018 val/l1 loss"
+    assert {better(name) for name in names.split()} == {"min"}
+
+
+def test_last_and_best_are_of_each_run():
+    one = summarise([group("gan", run([9, 2, np.nan, 6], 0), run([1, 5, np.inf], 1))])[0]
+    assert one.last.mean == 5.5
+    assert one.best.mean == 1.5
+    assert one.kimg == 3.5
+
+
+def test_values_that_do_not_vary():
+    lines = summarise([seeds("a", 5, 5, 5), seeds("b", 5, 5), seeds("c", 6, 6)])
+    assert [(one.group.label, one.rank, one.p) for one in lines] == [("a", 1, None), ("b", 1, 1.0), ("c", 3, 0.0)]
+
+
+def test_only_finished_runs_count_and_each_seed_once():
+    runs = [
+        run([9, 4], 0),
+        run([9, 9, 5], 0),
+        run([9, 7], 1),
+        run([1], 2, state="failed"),
+        run([2], 3, state="running"),
+    ]
+    lines = summarise([group("gan", *runs), group("none", *runs[3:])])
+    assert [(one.group.label, one.last.n) for one in lines] == [("gan", 2), ("none", 0)]
+    assert lines[0].last.mean == 6
+    assert lines[0].states == Counter(finished=3, failed=1, running=1)
+    assert lines[1].p is None
+    assert np.isnan([lines[1].last.mean, lines[1].hours, lines[1].kimg]).all()
+    told = doubts(lines, "val/fid")
+    assert told == [
+        "gan on digits: several runs of seed 0, of which the longest counts",
+        "gan-2-failed-1-aa failed: burst",
+        "none on digits: no finished run with val/fid yet (1 failed, 1 running)",
+        "gan-2-failed-1-aa failed: burst",
+        "digits: runs of unlike length are compared, 2 to 3 kimg",
+    ]
+    unknown = [run([1], None, variant="x"), run([2], None, variant="y")]
+    assert summarise([group("gan", *unknown)])[0].last.n == 2
+
+
+def test_costs_are_means_over_finished_runs():
+    nan = np.nan
+    columns = [
+        {"cost/hours": np.array([1, 2.0]), "cost/memory_gib": np.array([3, 3.5]), "speed/images_per_second": [5, nan]},
+        {"cost/hours": np.array([1, 4.0]), "speed/images_per_second": np.array([7, 9])},
+        {"cost/hours": np.array([8, 9.0])},
+    ]
+    runs = [
+        run([9, 8], seed, state=state, **{name: np.asarray(values) for name, values in of_run.items()})
+        for seed, (of_run, state) in enumerate(zip(columns, ["finished", "finished", "failed"], strict=True))
+    ]
+    (one,) = summarise([group("gan", *runs)])
+    assert (one.hours, one.memory_gib, one.images_per_second) == (3, 3.5, 6.5)
+
+
+def test_unlike_protocols_are_never_compared():
+    mixed = group("mixed", run([3], 0), run([4], 1, made="bb"), run([5], 2, made="bb"), run([], 3, state="running"))
+    lines = summarise([mixed, seeds("other", 1, 2), group("waits", run([], 0, made="", state="running"))])
+    assert [(one.group.label, one.protocol, one.last.n, len(one.group.runs)) for one in lines] == [
+        ("other", "aa", 2, 2),
+        ("mixed", "aa", 1, 1),
+        ("waits", "aa", 0, 1),
+        ("mixed", "bb", 2, 3),
+    ]
+    assert lines[0].group is not mixed
+    assert lines[-1].rank == 1
+    assert lines[-1].p is None
+    assert any("mixed on digits: val/fid was made in 2 ways (aa, bb)" in one for one in doubts(lines, "val/fid"))
+    there = group("gan", run([5, 6], 0, made=""), run([5, 6], 1))
+    assert {one.protocol for one in summarise([there])} == {"", "aa"}
+
+
+def test_datasets_have_rankings_of_their_own():
+    easy, hard = seeds("gan", 1, 1.1, 1.2), Group("gan", "cifar10", seeds("gan", 50, 51, 52).runs)
+    lines = summarise([hard, easy])
+    assert [(one.group.dataset, one.rank, one.p) for one in lines] == [("cifar10", 1, None), ("digits", 1, None)]
+
+
+def test_a_run_without_the_metric_is_named():
+    silent = Run("quiet", Path("r"), "gan", "digits", 1, columns={"kimg": np.ones(1), "val/is": np.ones(1)})
+    lines = summarise([group("gan", run([5], 0), silent)])
+    assert lines[0].last.n == 1
+    assert doubts(lines, "val/fid") == ["quiet has no val/fid"]
+
+
+def configured(name, seed=0, variant="gan", study="default", data="Digits", loss="Hinge", **arguments):
+    made = config(seed, loss, data, **arguments) | {"study": study}
+    return Run(name, Path(name), variant, data.lower(), seed, study, made)
+
+
+def test_runs_that_differ_in_their_seed_alone_are_a_group():
+    runs = [configured("a", 0), configured("b", 1), configured("c", 2, study="other")]
+    longer = configured("d", 3)
+    longer.config["trainer"]["max_steps"] = 99
+    (found,) = group_runs([*runs, longer])
+    assert (found.label, found.dataset, found.runs, found.differing) == ("gan", "digits", (*runs, longer), {})
+    two = group_runs([*runs, configured("e", data="MNIST")])
+    assert [(one.label, one.dataset, len(one.runs)) for one in two] == [("gan", "digits", 3), ("gan", "mnist", 1)]
+
+
+def test_labels_say_what_differs():
+    runs = [
+        configured("a", loss="Hinge"),
+        configured("b", loss="Minimax"),
+        configured(
+            "c", loss="Minimax", penalties=[{"class_path": "lit_gans.penalties.R1", "init_args": {"weight": 3}}]
+        ),
+        configured("d", variant="wgan", loss="Wasserstein"),
+        configured("e", data="MNIST", loss="Minimax"),
+    ]
+    found = {one.runs[0].name: one for one in group_runs(runs)}
+    assert {name: one.label for name, one in found.items()} == {
+        "a": "gan loss=Hinge",
+        "b": "gan loss=Minimax",
+        "c": "gan loss=Minimax penalties=[R1(weight=3)]",
+        "d": "wgan",
+        "e": "gan",
+    }
+    assert found["a"].differing == {"model.loss": "lit_gans.losses.Hinge"}
+    assert found["c"].differing.keys() == {"model.loss", "model.penalties"}
+    assert found["e"].differing == {}
+
+
+def test_labels_are_short_and_unique():
+    swept = [configured(str(n), a=n, b=n, c=n, d=n // 2, e=0) for n in range(4)]
+    labels = [one.label for one in group_runs(swept)]
+    assert labels == [f"gan a={n} b={n} c={n} +1" for n in range(4)]
+    alike = [configured("x", loss="Hinge"), configured("y", loss="Hinge")]
+    alike[1].config["model"]["init_args"]["loss"]["class_path"] = "own.Hinge"
+    assert [one.label for one in group_runs(alike)] == ["gan loss=Hinge", "gan loss=Hinge #2"]
+    assert short(0.1 + 0.2) == "0.3"
+    assert short({"class_path": "a.b.Net"}) == "Net"
+    assert short([None, "runs/x.y"]) == "[null,runs/x.y]"
+    assert brief({"data.batch_size": 8, "model": "lit_gans.GAN"}) == ["batch_size=8", "model=GAN"]
+
+
+def test_configs_of_other_projects_are_compared_whole():
+    told = [{"lr": 1, "seed": 0}, {"lr": 1, "seed": 1, "study": "b"}, {"lr": 2, "seed": 0}, {}]
+    runs = [Run(str(n), Path("r"), "x", "", one.get("seed"), config=one) for n, one in enumerate(told)]
+    found = {one.label: [run.name for run in one.runs] for one in group_runs(runs)}
+    assert found == {"x lr=1": ["0", "1"], "x lr=2": ["2"], "x": ["3"]}
