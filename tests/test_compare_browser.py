@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from lit_gans.comparison.page import write_page
-from lit_gans.comparison.runs import Group
+from lit_gans.comparison.runs import Group, Run
 from lit_gans.comparison.statistics import summarise
+from lit_gans.status import Status
 from tests.browser import CHROMIUM, Browser
 from tests.comparisons import group, pictures, run
 
@@ -41,13 +42,13 @@ def opened(browser, folder, groups, problems=(), **kwargs):
 
 
 def sweep(folder, labels=("a", "b", "c", "d"), dataset="squares"):
-    """Four variants of three seeds that differ in two options; of the last, one run failed, one has another protocol."""
+    """Four variants of three seeds that differ in two options; of the last, one failed, one has another protocol."""
     groups = []
     for place, label in enumerate(labels):
         shown = {"samples": pictures(folder / str(place), [0, 5, 10], grey=40 * place)}
         options = {"model.lr": 10.0**-place, "model.loss": ["Hinge", label][place % 2]}
         groups.append(group(label, [3 + place, 3.5 + place, 4.5 + place], dataset, options=options, pictures=shown))
-    failed = run(labels[-1] + "-failed", 7, 20, rows=4, state="failed", reason=labels[-1])
+    failed = run(labels[-1] + "-failed", 7, 8, rows=4, state="failed", reason=labels[-1])
     other = run(labels[-1] + "-other", 8, 1, protocol="bbbb2222")
     groups[-1] = Group(labels[-1], dataset, (*groups[-1].runs, failed, other), groups[-1].differing)
     return groups
@@ -170,6 +171,24 @@ def test_any_metric_and_the_slider(browser, tmp_path):
     browser.press("Home", 36)
     assert browser.run(seen) == [one[0] for one in stored]
     assert browser.run("[...document.images].every(({complete, naturalWidth}) => complete && naturalWidth === 40)")
+
+
+def test_little_is_known_of_some_runs(browser, tmp_path):
+    """One has logged nothing, another knows no hours, no protocol and no seed."""
+    foreign = run("foreign", None, 4, protocols={}, dataset="")
+    for name in ("cost/hours", "cost/memory_gib"):
+        del foreign.columns[name]
+    nothing = Run("nothing", Path("nothing"), "new", "squares", status=Status("running"))
+    opened(browser, tmp_path, [Group("foreign", "", (foreign,)), Group("new", "squares", (nothing,))])
+    quality, *costs = "FID against the hours of a run", "time per run", "memory, GiB"
+    assert see_all(browser)[0] == [quality, *costs, quality, costs[0], "images/s", costs[1]]
+    browser.run("scrollTo(0, 0)")
+    click(browser, "button[value='cost/hours']")
+    assert browser.run("document.querySelector('#curves .drawn').textContent").startswith("nothing to show")
+    click(browser, "button[value=kimg]")
+    assert len(lines(browser)["means"]) == 1
+    opened(browser, tmp_path, [])
+    assert browser.complaints == []
 
 
 def test_by_keyboard(browser, tmp_path):

@@ -19,6 +19,7 @@ from lit_gans.comparison.page import write_page
 from lit_gans.comparison.runs import Group
 from lit_gans.comparison.statistics import summarise
 from lit_gans.comparison.words import headlines, protocol_words
+from lit_gans.errors import UserError
 from tests.comparisons import MADE, group, pictures, run
 
 HOSTILE = [
@@ -161,18 +162,20 @@ def test_all_curves_have_a_common_bound():
 
 
 def test_pictures(tmp_path):
-    """Of the finished run of the lowest seed; a few over the whole time, small; a torn one is told of."""
+    """Of the finished run of the seed that most variants have; a few over the time, small; a torn one is told of."""
     times = [1.5 * place for place in range(20)]
     shown, others = pictures(tmp_path / "a", times, (600, 300)), pictures(tmp_path / "b", [1, 2], grey=150)
     shown[-1][1].write_bytes(shown[-1][1].read_bytes()[:500])
     runs = (
         run("0", 0, 3, state="failed", pictures={"samples": others}),
-        run("2", 2, 3, pictures={"samples": others}),
-        run("1", 1, 3, pictures={"samples": shown}),
+        run("1", 1, 3, pictures={"samples": others}),
+        run("2", 2, 3, pictures={"samples": shown}),
     )
-    made = page(tmp_path, [Group("plain", "squares", runs)])
-    (one,) = made.data["pictures"]
-    assert (one["seed"], one["run"]) == (1, "1")
+    others = Group("others", "squares", (run("3", 2, 9, pictures={"samples": others}),))
+    made = page(tmp_path, [Group("plain", "squares", runs), others])
+    one, other = made.data["pictures"]
+    assert (other["seed"], [kimg for kimg, _ in other["images"]]) == (2, [1, 2])
+    assert (one["seed"], one["run"]) == (2, "2")
     kimg = [at for at, _ in one["images"]]
     assert len(kimg) == 11
     assert kimg[0] == 0
@@ -208,8 +211,8 @@ def test_headlines_say_which_is_best_how_sure_and_at_what_cost():
     good, close, bad = group("good", [3, 3.1, 3.2]), group("close", [3.1, 3.2, 3.3]), group("bad", [9, 9.1, 9.2])
     single = group("single", [4])
     assert told(good, bad) == [
-        "On squares, good is best of 2 variants, FID 3.100 with a 95 % interval of 2.852 to 3.348 over 3 seeds (lower "
-        "is better). All others did worse, beyond the intervals. A run of good took 2 hours."
+        "On squares, good is best of 2 variants, FID 3.100 with a 95\u00a0% interval of 2.852 to 3.348 over 3 seeds "
+        "(lower is better). All others did worse, beyond the intervals. A run of good took 2 hours."
     ]
     assert "bad is best of 2 variants, FID 9.100" in told(good, bad, mode="max")[0]
     assert "good has the best mean of 3 variants" in told(bad, close, good)[0]
@@ -260,6 +263,13 @@ def test_importance_of_too_little():
     assert importances([{"lr": 1}] * LEAST, range(LEAST)) == []
     missing = importances([{}, *options[1:]], range(LEAST))
     assert missing[0].correlation is None  # of an option that a run hasn't
+
+
+def test_without_plotly(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    with pytest.raises(UserError, match=r"pip install 'lit-gans\[compare\]'"):
+        page(tmp_path, [group("plain", [3])])
+    assert not any(tmp_path.iterdir())
 
 
 def test_needs_no_torch():

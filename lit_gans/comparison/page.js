@@ -105,11 +105,11 @@ const sight = new IntersectionObserver((entries) => {
   draw();
 }, {rootMargin: "200px"});
 
-function panel(parent, heading, make, kind = "") {
+function panel(parent, heading, make) {
   const drawn = element("div", {className: "drawn"});
   const node = element("div", {className: "panel"}, element("h3", {}, heading), drawn);
   parent.append(node);
-  panels.set(node, {drawn, make, seen: false, stale: true});
+  panels.set(node, {drawn, make, large: parent.classList.contains("large"), seen: false, stale: true});
   sight.observe(node);
 }
 
@@ -124,19 +124,19 @@ function draw(all = false) {
     } else {
       if (!one.drawn.classList.contains("js-plotly-plot")) one.drawn.replaceChildren();
       if (layout.height) one.drawn.style.height = `${layout.height}px`;
-      Plotly.react(one.drawn, traces, dressed(layout), {...CONFIG, ...config});
+      Plotly.react(one.drawn, traces, dressed(layout), {...CONFIG, displayModeBar: one.large ? "hover" : false, ...config});
     }
     one.drawn.classList.toggle("empty", traces.length === 0);
   }
 }
 
 const CONFIG = {
-  displaylogo: false, displayModeBar: "hover", responsive: true, toImageButtonOptions: {format: "svg"},
+  displaylogo: false, responsive: true, toImageButtonOptions: {format: "svg"},
   modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
 };
 
 function dressed(layout) {
-  const axis = {gridcolor: ink("--line"), linecolor: ink("--line"), zerolinecolor: ink("--line"), automargin: true};
+  const axis = {gridcolor: ink("--line"), linecolor: ink("--line"), zerolinecolor: ink("--line"), automargin: true, exponentformat: "power"};
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, hovermode: "closest",
     font: {color: ink("--ink"), size: 12, family: getComputedStyle(document.body).fontFamily},

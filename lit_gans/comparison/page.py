@@ -3,6 +3,7 @@
 import json
 import math
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
 from html import escape
@@ -11,7 +12,6 @@ from string import Template
 from typing import Any, Literal
 
 import scipy.stats
-from plotly.offline import get_plotlyjs
 from tqdm import tqdm
 
 from lit_gans.comparison.groups import short
@@ -29,6 +29,7 @@ from lit_gans.comparison.packing import (
 from lit_gans.comparison.runs import Group, Run
 from lit_gans.comparison.statistics import Estimate, Summary, counted
 from lit_gans.comparison.words import headlines, protocol_words
+from lit_gans.errors import UserError
 from lit_gans.files import replacing
 
 SCRIPTS = ("page.js", "tables.js", "plots.js", "sweeps.js", "samples.js", "panels.js")
@@ -59,11 +60,12 @@ def write_page(
         mode: Whether less or more of it is better.
 
     Raises:
+        UserError: plotly is not installed.
         OSError: the page cannot be written.
     """
     found = list(problems)
     data = contents(groups, summaries, found, metric, mode) | {"problems": found}
-    scripts = {"plotly": get_plotlyjs(), "script": "\n".join(map(asset, SCRIPTS))}
+    scripts = {"plotly": plotly_script(), "script": "\n".join(map(asset, SCRIPTS))}
     page = Template(asset("page.html")).substitute(
         title=escape(f"{metric} of {', '.join(data['labels'][:3])}{' and others' * (len(data['labels']) > 3)}"),
         headlines="\n".join(
@@ -76,6 +78,15 @@ def write_page(
     )
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8", errors="replace", newline="\n")
+
+
+def plotly_script() -> str:
+    """plotly.js, as its package brings it."""
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise UserError("the page needs plotly, which is not installed: pip install 'lit-gans[compare]'") from error
+    return get_plotlyjs()
 
 
 def asset(name: str) -> str:
@@ -108,10 +119,13 @@ def contents(
                 described.append({"group": place} | description(run) | packed(run, columns, points))
                 bar.update()
         pictures = []
+        seeds = Counter(run.seed for run in runs if run.status.state == "finished" and any(run.pictures.values()))
         times = max(2, min(TIMES, PICTURES // max(1, len(groups))))
         for place, group in enumerate(groups):
-            if each := samples(group, place, times, PICTURE_BYTES // (times * len(groups)), problems):
-                pictures.append(each)
+            if (run := shown(group, seeds)) and (
+                images := samples(run, times, PICTURE_BYTES // (times * len(groups)), problems)
+            ):
+                pictures.append({"group": place, "seed": run.seed, "run": run.name, "images": images})
             bar.update(len(group.runs))
     return {
         "metric": metric,
@@ -204,17 +218,20 @@ def number(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(f"{value:.5g}")
 
 
-def samples(group: Group, place: int, times: int, largest: int, problems: list[str]) -> dict[str, Any] | None:
-    """Sample grids of one run of a group: the finished one of the lowest seed, else the one that came farthest."""
-    shown = [run for run in group.runs if any(run.pictures.values())]
-    if not shown:
-        return None
-    run = min(shown, key=lambda one: (one.status.state != "finished", one.seed is None, one.seed or 0))
-    name = "samples" if run.pictures.get("samples") else next(name for name, found in run.pictures.items() if found)
+def shown(group: Group, seeds: Counter[int | None]) -> Run | None:
+    """The run whose pictures stand for a group: a finished one, of the seed that most have, so that latents are alike."""
+    runs = [run for run in group.runs if any(run.pictures.values())]
+    order = [(run.status.state != "finished", -seeds[run.seed], run.seed or 0) for run in runs]
+    return runs[order.index(min(order))] if runs else None
+
+
+def samples(run: Run, times: int, largest: int, problems: list[str]) -> list[tuple[float, str]]:
+    """Pairs of kimg and small picture; those that cannot be read are told among the problems."""
+    found = run.pictures.get("samples") or next(filter(None, run.pictures.values()))
     images = []
-    for kimg, path in chosen(run.pictures[name], run.pictures[name][-1][0], times):
+    for kimg, path in chosen(found, found[-1][0], times):
         try:
-            images.append([round(kimg, 3), thumbnail(path, largest)])
+            images.append((round(kimg, 3), thumbnail(path, largest)))
         except OSError as error:
             problems.append(f"{path} cannot be shown: {error}")
-    return {"group": place, "seed": run.seed, "run": run.name, "images": images} if images else None
+    return images

@@ -1,7 +1,6 @@
 // What is drawn: curves with bands, cost, options.
 
 const last = (list) => list[list.length - 1];
-const labelOfRun = (run) => labelOf(run.group);
 
 function interpolated(x, xs, ys) {
   if (x <= xs[0]) return ys[0];
@@ -28,7 +27,7 @@ function curve(run, metric, axis = state.axis) {
 function facets(metric) {
   const found = new Map();
   for (const run of data.runs) {
-    if (!curve(run, metric)) continue;
+    if (!curve(run, metric, "kimg")) continue;
     const dataset = data.groups[run.group].dataset, protocol = run.protocols[metric] ?? "";
     const name = JSON.stringify([dataset, protocol]);
     if (!found.has(name)) found.set(name, {dataset, protocol, runs: []});
@@ -64,7 +63,7 @@ function counted(runs) {
 function curveTraces(facet, metric, log) {
   const shaded = [], lines = [], positive = (value) => (log && value <= 0 ? null : value);
   for (const label of [...state.on].sort((one, other) => other - one)) {
-    const runs = facet.runs.filter((run) => labelOfRun(run) === label);
+    const runs = facet.runs.filter((run) => labelOf(run.group) === label && curve(run, metric));
     const finished = counted(runs);
     const shown = finished.length > 0 ? finished : runs;
     if (shown.length === 0) continue;
@@ -146,8 +145,8 @@ function tradeOff({dataset, protocol, rows}) {
   for (const row of rowsOn(rows)) {
     const label = labelOf(row.group);
     const runs = data.runs.filter((run) => run.group === row.group && run.state === "finished" && run.hours !== null
-      && curve(run, data.metric) && (run.protocols[data.metric] ?? "") === protocol);
-    const at = (run) => last(curve(run, data.metric).y);
+      && curve(run, data.metric, "kimg") && (run.protocols[data.metric] ?? "") === protocol);
+    const at = (run) => last(curve(run, data.metric, "kimg").y);
     traces.push({
       type: "scatter", mode: "markers", x: runs.map((run) => run.hours), y: runs.map(at), opacity: 0.6,
       marker: {color: colour(label), size: 6}, text: runs.map((run) => plain(run.name)),

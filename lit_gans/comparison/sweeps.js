@@ -28,7 +28,8 @@ function dimension(values) {
     const distinct = [...new Set(known)];
     const even = log ? decades(low, high) : ticks(low, high);
     const marked = distinct.length <= 6 || even.length < 2 ? distinct.slice(0, 6) : even;
-    return {place, marks: marked.map((value) => [place(value), number(value, 3)])};
+    const marks = marked.sort((one, other) => one - other).map((value) => [place(value), number(value, 3)]);
+    return {place, marks: marks.filter(([at], k) => k === 0 || at - marks[k - 1][0] > 0.05)};
   }
   const choices = [...new Set(known.map(String))].sort();
   const place = (value) => (choices.length > 1 ? choices.indexOf(String(value)) / (choices.length - 1) : 0.5);

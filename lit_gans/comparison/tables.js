@@ -22,11 +22,13 @@ function estimate([mean, low, high, n]) {
 }
 
 function scale(rows) {
-  const all = rows.flatMap((row) => [...row.last.slice(0, 3), row.best[0]]).filter((value) => value !== null);
-  if (all.length === 0) return null;
+  const known = (list) => list.filter((value) => value !== null);
+  const means = known(rows.flatMap((row) => [row.last[0], row.best[0]]));
+  if (means.length === 0) return null;
+  const log = Math.min(...means) > 0 && Math.max(...means) / Math.min(...means) > 20;
+  const all = [...means, ...known(rows.flatMap((row) => row.last.slice(1, 3))).filter((value) => !log || value > 0)];
   let [low, high] = [Math.min(...all), Math.max(...all)];
-  const log = low > 0 && high / low > 20;
-  const to = log ? Math.log10 : (value) => value;
+  const to = log ? (value) => Math.log10(Math.max(value, 1e-300)) : (value) => value;  // an end below 0 lies far left
   [low, high] = [to(low), to(high)];
   const pad = (high - low || Math.abs(high) || 1) * 0.06;
   [low, high] = [low - pad, high + pad];
@@ -108,10 +110,10 @@ function bestTables() {
     const rows = one.rows.map((row) => {
       const label = labelOf(row.group);
       const made = element("tr", {className: row === first ? "first" : ""},
-        cell(row.last[0] === null ? "–" : String(row.rank)), named(label), estimate(row.last),
+        cell(row.last[3] > 1 ? String(row.rank) : "–"), named(label), estimate(row.last),
         measure ? intervalCell(row, measure, first ? first.last : [null, null, null]) : cell(""), estimate(row.best),
         cell(significance(row, one.rows)), states(row),
-        element("td", {className: "number"}, duration(row.hours), element("small", {}, `${number(row.kimg)} kimg`)),
+        element("td", {className: "number"}, duration(row.hours), element("small", {}, row.kimg === null ? "" : `${number(row.kimg)} kimg`)),
         cell(number(row.speed, 3)), cell(number(row.memory, 3)));
       made.dataset.label = label;
       return made;
@@ -153,17 +155,17 @@ function runTable() {
     cell(data.labels[labelOf(run.group)], "text"), cell(data.groups[run.group].dataset, "text"), cell(shown(run.seed ?? "–")),
     element("td", {className: STATES[run.state]}, run.state), cell(number(run.kimg)), cell(run.length, "text"),
     cell(duration(run.hours)), cell(run.reason, "text"));
-  const heads = ["run", "variant", "dataset", ...numbers("seed"), "state", ...numbers("kimg"), "asked for", ...numbers("time"), "reason"];
+  const heads = () => ["run", "variant", "dataset", ...numbers("seed"), "state", ...numbers("kimg"), "asked for", ...numbers("time"), "reason"];
   const sorted = order.map((name) => data.runs.filter((run) => run.state === name));
   const open = sorted.slice(0, 3).flat(), done = sorted[3];
   if (data.problems.length > 0) {
     section("runs").append(element("h3", {}, "Problems"),
       element("ul", {}, ...data.problems.map((text) => element("li", {className: "warn"}, text))));
   }
-  if (open.length > 0) section("runs").append(table(heads, open.map(row)));
+  if (open.length > 0) section("runs").append(table(heads(), open.map(row)));
   if (done.length > 0) {
     section("runs").append(element("details", {open: done.length + open.length <= 12},
-      element("summary", {}, `${done.length} finished`), table(heads, done.map(row))));
+      element("summary", {}, `${done.length} finished`), table(heads(), done.map(row))));
   }
   const told = order.map((name, place) => [sorted[place].length, name]).filter(([count]) => count > 0);
   const link = (text, className) => element("a", {href: "#runs", className}, text);

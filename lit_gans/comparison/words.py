@@ -59,7 +59,7 @@ def amount(one: Summary) -> str:
     if n == 1:
         return f"{mean:.4g} from a single seed"
     places = min(6, max(0, 3 - math.floor(math.log10(abs(mean))))) if mean else 3
-    return f"{mean:.{places}f} with a 95 % interval of {low:.{places}f} to {high:.{places}f} over {n} seeds"
+    return f"{mean:.{places}f} with a 95\u00a0% interval of {low:.{places}f} to {high:.{places}f} over {n} seeds"
 
 
 def sureness(best: Summary, others: Sequence[Summary], tied: Sequence[str], single: Sequence[str]) -> list[str]:
