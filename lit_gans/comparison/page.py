@@ -219,7 +219,7 @@ def number(value: float | None) -> float | None:
 
 
 def shown(group: Group, seeds: Counter[int | None]) -> Run | None:
-    """The run whose pictures stand for a group: a finished one, of the seed that most have, so that latents are alike."""
+    """The run whose pictures stand for a group: a finished one, of the seed that most have, for equal latents."""
     runs = [run for run in group.runs if any(run.pictures.values())]
     order = [(run.status.state != "finished", -seeds[run.seed], run.seed or 0) for run in runs]
     return runs[order.index(min(order))] if runs else None
