@@ -1,5 +1,6 @@
 """The page of a comparison in a real browser."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,8 @@ def test_every_panel_draws_and_nothing_leaves(browser, tmp_path):
 def test_switches(browser, tmp_path):
     """Each changes what it says, in all panels."""
     groups = sweep(tmp_path)
-    opened(browser, tmp_path, groups)
+    shorter = run("a-short", 0, 9, rows=4)  # than the other one of that seed
+    opened(browser, tmp_path, [replace(groups[0], runs=(shorter, *groups[0].runs)), *groups[1:]])
     kimg, fid = groups[0].runs[0].columns["kimg"], np.array([one.columns["val/fid"] for one in groups[0].runs])
 
     shown = lines(browser)
@@ -138,7 +140,7 @@ def test_switches(browser, tmp_path):
     shown = lines(browser)
     assert np.allclose(shown["means"][-1]["x"], kimg / 5)
     assert shown["axes"] == ["log", "log", "hours"]
-    assert len(shown["singles"]) == 13  # the failed one as well, the one of another protocol not
+    assert len(shown["singles"]) == 14  # with the short and the failed one, without the one of another protocol
     assert len(lines(browser, "#curves .panel + .panel")["means"]) == 1
 
     click(browser, "#variants input")

@@ -261,6 +261,7 @@ def test_importance_of_too_little():
     assert importances(options, [np.nan, *range(LEAST - 1)]) == []
     assert importances(options, [1.0] * LEAST) == []
     assert importances([{"lr": 1}] * LEAST, range(LEAST)) == []
+    assert importances([{"flag": place % 2 == 0} for place in range(LEAST)], range(LEAST))[0].correlation is None
     missing = importances([{}, *options[1:]], range(LEAST))
     assert missing[0].correlation is None  # of an option that a run hasn't
 
