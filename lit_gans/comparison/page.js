@@ -30,6 +30,12 @@ function svg(name, attributes = {}, ...children) {
   return made;
 }
 
+// A text that may be broken after =
+function breaking(text) {
+  return element("span", {}, ...text.split(/(?<==)/).flatMap((part) => [part, element("wbr")]));
+}
+
+const named = (label) => element("div", {className: "named"}, key(label), breaking(data.labels[label]));
 const section = (name) => document.getElementById(name);
 const note = (text, kind = "note") => element("p", {className: kind}, text);
 
@@ -85,15 +91,17 @@ const colour = (label) => (dark.matches ? DARK : LIGHT)[label % LIGHT.length];
 const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function key(label) {
-  const line = svg("line", {x1: 0, x2: 22, y1: 6, y2: 6, "stroke-width": 3, "stroke-dasharray": DASHES[round(label)][1]});
+  const [, dash] = DASHES[round(label)];
+  const line = svg("line", {x1: 0, x2: 22, y1: 6, y2: 6, "stroke-width": 3, "stroke-dasharray": dash});
   line.dataset.colour = label;
   return svg("svg", {class: "key", width: 22, height: 12, "aria-hidden": "true"}, line);
 }
 
 function paint() {
-  for (const line of document.querySelectorAll("[data-colour]")) {
-    line.setAttribute("stroke", colour(line.dataset.colour));
-    if (line.tagName === "circle") line.setAttribute("fill", line.dataset.hollow ? ink("--paper") : colour(line.dataset.colour));
+  for (const drawn of document.querySelectorAll("[data-colour]")) {
+    const own = colour(drawn.dataset.colour);
+    drawn.setAttribute("stroke", own);
+    if (drawn.tagName === "circle") drawn.setAttribute("fill", drawn.dataset.hollow ? ink("--paper") : own);
   }
 }
 
@@ -124,7 +132,8 @@ function draw(all = false) {
     } else {
       if (!one.drawn.classList.contains("js-plotly-plot")) one.drawn.replaceChildren();
       if (layout.height) one.drawn.style.height = `${layout.height}px`;
-      Plotly.react(one.drawn, traces, dressed(layout), {...CONFIG, displayModeBar: one.large ? "hover" : false, ...config});
+      const displayModeBar = one.large ? "hover" : false;
+      Plotly.react(one.drawn, traces, dressed(layout), {...CONFIG, displayModeBar, ...config});
     }
     one.drawn.classList.toggle("empty", traces.length === 0);
   }
@@ -136,7 +145,8 @@ const CONFIG = {
 };
 
 function dressed(layout) {
-  const axis = {gridcolor: ink("--line"), linecolor: ink("--line"), zerolinecolor: ink("--line"), automargin: true, exponentformat: "power"};
+  const line = ink("--line");
+  const axis = {gridcolor: line, linecolor: line, zerolinecolor: line, automargin: true, exponentformat: "power"};
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", showlegend: false, hovermode: "closest",
     font: {color: ink("--ink"), size: 12, family: getComputedStyle(document.body).fontFamily},
@@ -167,12 +177,12 @@ function clear(parent) {
 
 // Switches
 
-function buttons(choices, chosen, choose, name) {
+function buttons(name, choices) {
   const made = choices.map(([value, text]) => element("button", {
-    type: "button", "aria-pressed": value === chosen, value,
+    type: "button", "aria-pressed": value === state[name], value,
     onclick: ({currentTarget}) => {
       for (const other of made) other.ariaPressed = other === currentTarget;
-      choose(value);
+      state[name] = value;
       refresh();
     },
   }, text));
@@ -210,14 +220,14 @@ function switches() {
       element("button", {type: "button", onclick: all(false)}, "none"))),
     state.on.size < data.labels.length ? note(`The ${MANY} best of ${data.labels.length} are on.`) : "",
     element("div", {className: "list"}, ...boxes.map((box, label) => element("label", {className: "variant"},
-      box, key(label), element("span", {}, data.labels[label])))),
+      box, key(label), breaking(data.labels[label])))),
   );
   section("axes").append(
-    note("over"), buttons(Object.entries(AXES), state.axis, (value) => { state.axis = value; }, "horizontal axis"),
+    note("over"), buttons("axis", Object.entries(AXES)),
     note("logarithmic"),
     element("div", {className: "group"}, toggle("logX", "across"), toggle("logY", "upwards")),
     note("band of seeds"),
-    buttons([["interval", "95 %"], ["range", "range"], ["", "none"]], state.band, (value) => { state.band = value; }, "band"),
+    buttons("band", [["interval", "95 %"], ["range", "range"], ["", "none"]]),
     note("runs"), element("div", {className: "group"}, toggle("single", "single runs")),
   );
 }

@@ -23,8 +23,8 @@ function metricPanels() {
 
 function trainingPanels() {
   const kinds = [/\/adversarial$/, /accuracy/, /gradient_norm/, /^(generator|discriminator)\//];
-  const found = new Set(kinds.flatMap((kind) => data.columns.filter((name) => kind.test(name) && !name.startsWith("val/"))));
-  const names = [...found].filter((name) => !AXIS_COLUMNS.includes(name));
+  const logged = data.columns.filter((name) => !name.startsWith("val/") && !AXIS_COLUMNS.includes(name));
+  const names = [...new Set(kinds.flatMap((kind) => logged.filter((name) => kind.test(name))))];
   const plots = element("div", {className: "plots"});
   section("training").append(plots);
   section("training").hidden = names.length === 0;
@@ -53,7 +53,8 @@ function optionPanels() {
     if (options.length < 2 || one.rows.length < 4) continue;
     const plots = element("div", {className: "large"});
     section("options").append(element("h3", {}, where(one)), plots);
-    panel(plots, `Parallel coordinates: each line is a variant, its colour the mean ${title(data.metric)}`, () => parallel(one, options));
+    const heading = `Parallel coordinates: each line is a variant, its colour the mean ${title(data.metric)}`;
+    panel(plots, heading, () => parallel(one, options));
     if (one.importance.length > 0) plots.append(importanceTable(one));
   }
   section("options").hidden = section("options").querySelector(".panel") === null;

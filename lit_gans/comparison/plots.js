@@ -94,7 +94,7 @@ function lineTrace(x, y, label, what, style) {
 function bandTrace(points, label, log) {
   const least = Math.min(...points.map(({range}) => range[0]).filter((value) => value > 0)) / 2;
   const edge = (value) => (log ? Math.max(value, least) : value);
-  const low = points.map((point) => edge(point[state.band][0])), high = points.map((point) => edge(point[state.band][1]));
+  const [low, high] = [0, 1].map((side) => points.map((point) => edge(point[state.band][side])));
   const x = points.map(({at}) => at);
   return {
     type: "scatter", mode: "lines", fill: "toself", x: [...x, ...x.toReversed()], y: [...high, ...low.toReversed()],
@@ -105,13 +105,15 @@ function bandTrace(points, label, log) {
 // Marks of a logarithmic axis in full: 10, 20, 50.
 function marks(log, ratio) {
   if (!log) return {};
-  return ratio > 200 ? {minorloglabels: "none"} : {dtick: ratio < 5 ? "D1" : "D2", minorloglabels: "complete", tickformat: ".4~g"};
+  if (ratio > 200) return {minorloglabels: "none"};
+  return {dtick: ratio < 5 ? "D1" : "D2", minorloglabels: "complete", tickformat: ".4~g"};
 }
 
 function curves(facet, metric) {
   const log = state.logY && spread(metric) > (metric === state.metric ? 0 : 20);
   const type = (on) => (on ? "log" : "linear");
-  const yaxis = {type: type(log), ...marks(log, spread(metric)), ...(/accuracy/.test(metric) && !log ? {range: [-0.04, 1.04]} : {})};
+  const yaxis = {type: type(log), ...marks(log, spread(metric))};
+  if (/accuracy/.test(metric) && !log) yaxis.range = [-0.04, 1.04];
   return {
     traces: curveTraces(facet, metric, log),
     layout: {xaxis: {title: {text: AXES[state.axis]}, type: type(state.logX), ...marks(state.logX, 100)}, yaxis},
@@ -129,7 +131,8 @@ function bars({rows}, key, written = (value) => number(value, 3)) {
       text: known.map((row) => written(row[key])), hoverinfo: "skip",
     }],
     layout: {
-      height: 12 + 26 * known.length, xaxis: {rangemode: "tozero", visible: false}, bargap: 0.25, margin: {l: 50, r: 12, t: 4, b: 4},
+      height: 12 + 26 * known.length, margin: {l: 50, r: 12, t: 4, b: 4}, bargap: 0.25,
+      xaxis: {rangemode: "tozero", visible: false},
       yaxis: {tickvals: known.map((_, place) => place), ticktext: known.map((row) => short(labelOf(row.group)))},
     },
     config: {staticPlot: true},
@@ -153,11 +156,11 @@ function tradeOff({dataset, protocol, rows}) {
       hovertemplate: "%{text}<br>%{x:.3~g} h: %{y:.5~g}<extra></extra>",
     });
     if (row.hours === null || row.last[0] === null) continue;
-    const [mean, low, high] = row.last;
+    const [mean, low, high] = row.last, interval = {array: [high - mean], arrayminus: [mean - low]};
     traces.push(lineTrace([row.hours], [mean], label, "mean", {
       mode: "markers",
       marker: {color: colour(label), size: 12, symbol: SYMBOLS[round(label)]},
-      error_y: {visible: low !== null, array: [high - mean], arrayminus: [mean - low], color: colour(label), thickness: 1.5},
+      error_y: {visible: low !== null, ...interval, color: colour(label), thickness: 1.5},
     }));
   }
   const means = traces.flatMap(({y}) => y), ratio = Math.max(...means) / Math.min(...means);

@@ -3,12 +3,13 @@
 function samples() {
   section("samples").hidden = data.pictures.length === 0;
   if (data.pictures.length === 0) return;
-  const stops = [...new Set(data.pictures.flatMap(({images}) => images.map(([kimg]) => kimg)))].sort((one, other) => one - other);
+  const times = data.pictures.flatMap(({images}) => images.map(([kimg]) => kimg));
+  const stops = [...new Set(times)].sort((one, other) => one - other);
   const shown = data.pictures.map((one) => {
-    const label = labelOf(one.group), image = element("img", {alt: `samples of ${data.labels[label]}`, decoding: "async"});
+    const label = labelOf(one.group);
+    const image = element("img", {alt: `samples of ${data.labels[label]}`, decoding: "async"});
     const caption = element("small"), dataset = data.groups[one.group].dataset;
-    const figure = element("figure", {"data-label": label},
-      element("figcaption", {}, element("div", {className: "named"}, key(label), element("span", {}, data.labels[label])), caption), image);
+    const figure = element("figure", {"data-label": label}, element("figcaption", {}, named(label), caption), image);
     const told = `${dataset ? `${dataset}, ` : ""}${one.seed === null ? one.run : `seed ${one.seed}`}`;
     return {figure, show(kimg) {
       const [at, source] = one.images.findLast(([each]) => each <= kimg) ?? one.images[0];
@@ -22,10 +23,12 @@ function samples() {
     output.value = `${number(kimg)} kimg`;
     for (const each of shown) each.show(kimg);
   };
-  const slider = element("input", {type: "range", id: "time", min: 0, max: stops.length - 1, step: 1, oninput: slide, "aria-label": "kimg"});
+  const ends = {min: 0, max: stops.length - 1, step: 1};
+  const slider = element("input", {type: "range", id: "time", ...ends, oninput: slide, "aria-label": "kimg"});
   slider.value = stops.length - 1;
   section("samples").append(element("div", {className: "slider"}, slider, output),
     element("div", {className: "grids"}, ...shown.map(({figure}) => figure)),
-    note("One run of each variant, the latest picture up to the time chosen. Runs of one seed and one kind of network share their latents."));
+    note("One run of each variant, the latest picture up to the time chosen. Runs of one seed and one kind of network "
+      + "share their latents."));
   slide();
 }

@@ -38,26 +38,30 @@ function dimension(values) {
 
 function parallel({rows}, options) {
   const judged = rows.filter((row) => row.last[0] !== null);
-  const axes = [...options.map((name) => [name, (row) => data.groups[row.group].options[name]]), [title(data.metric), (row) => row.last[0]]];
+  const axes = options.map((name) => [name, (row) => data.groups[row.group].options[name]]);
+  axes.push([title(data.metric), (row) => row.last[0]]);
   const dimensions = axes.map(([, value]) => dimension(judged.map(value)));
   const measure = last(dimensions);
   const line = (row) => {
     const given = axes.map(([, value]) => value(row));
-    const on = state.on.has(labelOf(row.group)), part = measure.place(row.last[0]);
+    const part = measure.place(row.last[0]), less = data.mode === "min";
+    const color = shade(less === dark.matches ? 1 - part : part);  // dark on paper, light in the dark: the best
     return {
       type: "scatter", mode: "lines+markers", x: axes.map((_, place) => place), marker: {size: 5},
       y: given.map((value, place) => (value === undefined || value === null ? null : dimensions[place].place(value))),
-      opacity: on ? 0.9 : 0.12, line: {width: 2, shape: "spline", smoothing: 0.6, color: shade((data.mode === "min") === dark.matches ? 1 - part : part)},
-      hovertemplate: `<b>${short(labelOf(row.group))}</b><br>${title(data.metric)} ${number(row.last[0])}<extra></extra>`,
+      opacity: state.on.has(labelOf(row.group)) ? 0.9 : 0.12, line: {width: 2, shape: "spline", smoothing: 0.6, color},
+      hovertemplate: `<b>${short(labelOf(row.group))}</b><br>${number(row.last[0])}<extra></extra>`,
     };
   };
-  const rules = axes.map((_, place) => ({type: "line", x0: place, x1: place, y0: 0, y1: 1, layer: "below", line: {color: ink("--soft"), width: 1}}));
+  const rule = {type: "line", y0: 0, y1: 1, layer: "below", line: {color: ink("--soft"), width: 1}};
+  const rules = axes.map((_, place) => ({...rule, x0: place, x1: place}));
   const marks = dimensions.flatMap(({marks: found}, place) => found.map(([y, text]) => ({
     x: place, y, text: plain(cut(text, 16)), showarrow: false, xanchor: place === axes.length - 1 ? "left" : "right",
-    xshift: place === axes.length - 1 ? 7 : -7, font: {size: 11, color: ink("--soft")}, bgcolor: ink("--paper"), borderpad: 1,
+    xshift: place === axes.length - 1 ? 7 : -7, font: {size: 11, color: ink("--soft")}, bgcolor: ink("--paper"),
   })));
   const names = axes.map(([name], place) => ({
-    x: place, y: axes.length > 6 && place % 2 ? 1.18 : 1.09, text: `<b>${plain(cut(name.replace(/^(model|data)\./, ""), 18))}</b>`, showarrow: false, font: {size: 11.5},
+    x: place, y: axes.length > 6 && place % 2 ? 1.18 : 1.09, showarrow: false, font: {size: 11.5},
+    text: `<b>${plain(cut(name.replace(/^(model|data)\./, ""), 18))}</b>`,
   }));
   return {
     traces: judged.map(line),
@@ -83,10 +87,11 @@ function importanceTable({importance}) {
       signed.append(made);
     }
     return element("tr", {}, element("th", {scope: "row"}, option), element("td", {className: "share"}, bar(share)),
-      cell(`${Math.round(100 * share)} %`), element("td", {}, signed), cell(correlation === null ? "choice" : correlation.toFixed(2)));
+      cell(`${Math.round(100 * share)} %`), element("td", {}, signed),
+      cell(correlation === null ? "choice" : correlation.toFixed(2)));
   });
   return element("div", {className: "importance"}, element("h3", {}, `What goes with ${title(data.metric)}`),
     table(["option", "importance", "", "rank correlation", ""], rows),
-    note("Importance: share in a random forest fitted to the finished runs. Rank correlation (Spearman): right means the metric "
-      + "grows with the option. Both tell of association in these runs, not of cause."));
+    note("Importance: share in a random forest fitted to the finished runs. Rank correlation (Spearman): right means "
+      + "the metric grows with the option. Both tell of association in these runs, not of cause."));
 }

@@ -10,10 +10,6 @@ const cell = (text, className = "number") => element("td", {className}, text);
 const numbers = (...texts) => texts.map((text) => element("th", {scope: "col", className: "number"}, text));
 const labelOf = (group) => data.groups[group].label;
 
-function named(label) {
-  return element("th", {scope: "row"}, element("div", {className: "named"}, key(label), element("span", {}, data.labels[label])));
-}
-
 function estimate([mean, low, high, n]) {
   if (mean === null) return cell("–");
   const digits = decimals(mean);
@@ -55,9 +51,9 @@ function decades(low, high) {
 const percent = (value) => `${Math.min(100, Math.max(0, value)).toFixed(2)}%`;
 
 function axisCell({place, ticks: marks}) {
-  const texts = marks.map((mark) => svg("text", {x: percent(place(mark)), y: "85%", "text-anchor": "middle"}, number(mark, 3)));
+  const text = (mark) => svg("text", {x: percent(place(mark)), y: "85%", "text-anchor": "middle"}, number(mark, 3));
   return element("th", {scope: "col", className: "plot", title: "dot and line: last, mean and interval; ring: best"},
-    svg("svg", {"aria-hidden": "true"}, ...texts));
+    svg("svg", {"aria-hidden": "true"}, ...marks.map(text)));
 }
 
 function intervalCell(row, {place, ticks: marks}, [mean, low, high]) {
@@ -68,7 +64,8 @@ function intervalCell(row, {place, ticks: marks}, [mean, low, high]) {
     return made;
   };
   const line = (from, to, width) => {
-    const made = svg("line", {x1: percent(place(from)), x2: percent(place(to)), y1: "50%", y2: "50%", "stroke-width": width});
+    const across = {x1: percent(place(from)), x2: percent(place(to)), y1: "50%", y2: "50%"};
+    const made = svg("line", {...across, "stroke-width": width});
     made.dataset.colour = label;
     return made;
   };
@@ -77,8 +74,9 @@ function intervalCell(row, {place, ticks: marks}, [mean, low, high]) {
     return svg("line", {class: "axis", x1: at, x2: at, y1: 0, y2: "100%"});
   });
   if (low !== null) {
-    const width = Math.max(0.4, place(high) - place(low));
-    parts.unshift(svg("rect", {x: percent(place(low)), width: percent(width), y: 0, height: "100%", opacity: 0.13, fill: "#0072b2"}));
+    const from = Math.max(0, place(low)), width = Math.max(0.4, Math.min(100, place(high)) - from);
+    const whole = {y: 0, height: "100%", opacity: 0.13, fill: "#0072b2"};
+    parts.unshift(svg("rect", {x: percent(from), width: percent(width), ...whole}));
   }
   if (row.best[0] !== null) parts.push(dot(row.best[0], true));
   if (row.last[1] !== null) parts.push(line(row.last[1], row.last[2], 2.5));
@@ -108,15 +106,18 @@ function bestTables() {
   for (const one of data.tables) {
     const measure = scale(one.rows), first = one.rows.find((row) => row.last[0] !== null);
     const rows = one.rows.map((row) => {
-      const label = labelOf(row.group);
-      const made = element("tr", {className: row === first ? "first" : ""},
-        cell(row.last[3] > 1 ? String(row.rank) : "–"), named(label), estimate(row.last),
-        measure ? intervalCell(row, measure, first ? first.last : [null, null, null]) : cell(""), estimate(row.best),
-        cell(significance(row, one.rows)), states(row),
-        element("td", {className: "number"}, duration(row.hours), element("small", {}, row.kimg === null ? "" : `${number(row.kimg)} kimg`)),
-        cell(number(row.speed, 3)), cell(number(row.memory, 3)));
-      made.dataset.label = label;
-      return made;
+      const label = labelOf(row.group), length = row.kimg === null ? "" : `${number(row.kimg)} kimg`;
+      return element("tr", {className: row === first ? "first" : "", "data-label": label},
+        cell(row.last[3] > 1 ? String(row.rank) : "–"),
+        element("th", {scope: "row"}, named(label)),
+        estimate(row.last),
+        first ? intervalCell(row, measure, first.last) : cell(""),
+        estimate(row.best),
+        cell(significance(row, one.rows)),
+        states(row),
+        element("td", {className: "number"}, duration(row.hours), element("small", {}, length)),
+        cell(number(row.speed, 3)),
+        cell(number(row.memory, 3)));
     });
     section("best").append(
       element("h3", {}, `${title(data.metric)} on ${where(one)} (${lower})`),
@@ -127,8 +128,8 @@ function bestTables() {
     );
   }
   if (data.tables.length === 0) section("best").append(note("No runs to compare."));
-  section("best").append(note("Dot and line: mean and 95 % interval of the last value; ring: mean of the best; shaded: the "
-    + "interval of the first. Equal ranks are ties. Seeds: finished runs, which alone enter the numbers. "));
+  section("best").append(note("Dot and line: mean and 95 % interval of the last value; ring: mean of the best; shaded: "
+    + "the interval of the first. Equal ranks are ties. Seeds: finished runs, which alone enter the numbers."));
 }
 
 function configTable() {
@@ -138,12 +139,14 @@ function configTable() {
     return;
   }
   const option = (group, name) => cell(shown(group.options[name]), "text");
-  const title = (group) => data.labels[group.label] + (new Set(data.groups.map((one) => one.dataset)).size > 1 ? `, ${group.dataset}` : "");
+  const several = new Set(data.groups.map((group) => group.dataset)).size > 1;
+  const title = (group) => data.labels[group.label] + (several ? `, ${group.dataset}` : "");
   const across = names.length <= data.groups.length;  // the longer list downwards
   const rows = across
     ? data.groups.map((group) => element("tr", {"data-label": group.label},
       element("th", {scope: "row"}, title(group)), ...names.map((name) => option(group, name))))
-    : names.map((name) => element("tr", {}, element("th", {scope: "row"}, name), ...data.groups.map((group) => option(group, name))));
+    : names.map((name) => element("tr", {},
+      element("th", {scope: "row"}, name), ...data.groups.map((group) => option(group, name))));
   section("configs").append(table(["", ...(across ? names : data.groups.map(title))], rows));
 }
 
@@ -151,11 +154,13 @@ const shown = (value) => (value === undefined ? "" : typeof value === "number" ?
 
 function runTable() {
   const order = ["failed", "stopped", "running", "finished"];
-  const row = (run) => element("tr", {"data-label": labelOf(run.group)}, element("th", {scope: "row", title: run.path}, run.name),
-    cell(data.labels[labelOf(run.group)], "text"), cell(data.groups[run.group].dataset, "text"), cell(shown(run.seed ?? "–")),
+  const row = (run) => element("tr", {"data-label": labelOf(run.group)},
+    element("th", {scope: "row", title: run.path}, run.name), cell(data.labels[labelOf(run.group)], "text"),
+    cell(data.groups[run.group].dataset, "text"), cell(String(run.seed ?? "–")),
     element("td", {className: STATES[run.state]}, run.state), cell(number(run.kimg)), cell(run.length, "text"),
     cell(duration(run.hours)), cell(run.reason, "text"));
-  const heads = () => ["run", "variant", "dataset", ...numbers("seed"), "state", ...numbers("kimg"), "asked for", ...numbers("time"), "reason"];
+  const heads = () => ["run", "variant", "dataset", ...numbers("seed"), "state", ...numbers("kimg"), "asked for",
+    ...numbers("time"), "reason"];
   const sorted = order.map((name) => data.runs.filter((run) => run.state === name));
   const open = sorted.slice(0, 3).flat(), done = sorted[3];
   if (data.problems.length > 0) {
@@ -170,7 +175,8 @@ function runTable() {
   const told = order.map((name, place) => [sorted[place].length, name]).filter(([count]) => count > 0);
   const link = (text, className) => element("a", {href: "#runs", className}, text);
   const parts = told.reverse().map(([count, name]) => link(`${count} ${name}`, STATES[name]));
-  if (data.problems.length > 0) parts.push(link(`${data.problems.length} ${data.problems.length > 1 ? "problems" : "problem"}`, "warn"));
+  const {length} = data.problems;
+  if (length > 0) parts.push(link(`${length} ${length > 1 ? "problems" : "problem"}`, "warn"));
   section("counts").append(`${data.labels.length} variants, ${data.runs.length} runs: `,
     ...parts.flatMap((part, place) => (place ? [", ", part] : [part])));
 }
@@ -179,8 +185,9 @@ function protocolTable() {
   const names = Object.keys(data.protocols);
   section("protocols").hidden = names.length === 0;
   section("protocols").append(table(["protocol", "metrics", "how"], names.map((name) => {
-    const metrics = new Set(data.runs.flatMap((run) => Object.keys(run.protocols).filter((one) => run.protocols[one] === name)));
-    return element("tr", {}, element("th", {scope: "row"}, name.slice(0, 8)), cell([...metrics].sort().join(", "), "text"),
+    const made = ({protocols}) => Object.keys(protocols).filter((metric) => protocols[metric] === name);
+    const metrics = [...new Set(data.runs.flatMap(made))].sort().join(", ");
+    return element("tr", {}, element("th", {scope: "row"}, name.slice(0, 8)), cell(metrics, "text"),
       cell(data.protocols[name], "text"));
   })));
 }
