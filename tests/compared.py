@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from lit_gans.cli import main
+from lit_gans.comparison.reading import read_runs
 from tests.commands import SMALL
 
 QUIET = ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false", "--data.batch_size=32"]
@@ -31,6 +32,21 @@ def made_runs(tmp_path_factory):
 def real_runs(made_runs):
     """A copy of the real runs, in `runs` of the current folder."""
     return Path(shutil.copytree(made_runs, "runs"))
+
+
+def read(*paths):
+    """The runs by name, and the problems."""
+    runs, problems = read_runs(map(Path, paths))
+    assert len({run.name for run in runs}) == len(runs)
+    assert all("\n" not in problem for problem in problems)
+    return {run.name: run for run in runs}, problems
+
+
+def only(*paths):
+    """The one run, and the problems."""
+    runs, problems = read(*paths)
+    (run,) = runs.values()
+    return run, problems
 
 
 def config(seed=0, loss="NonSaturating", data="Digits", **further):

@@ -20,7 +20,7 @@ from lit_gans.run import is_plain
 from lit_gans.status import Status
 
 MAGIC, BLOCK, HEADER = b":W&B\xe1\xbe\x00", 2**15, Struct("<IHB")
-FULL, FIRST, LAST = 1, 2, 4
+WHOLE, LAST = 1, 4
 
 
 class Damaged(Exception):
@@ -81,10 +81,8 @@ def payloads(path: Path) -> Iterator[bytes]:
             if crc32(piece, crc32(header[-1:])) != checksum:
                 raise Damaged(f"is damaged at byte {file.tell() - length}: what comes after is lost")
             left -= HEADER.size + length
-            if kind in (FULL, FIRST):
-                record = bytearray()
             record += piece
-            if kind in (FULL, LAST):
+            if kind in (WHOLE, LAST):
                 yield bytes(record)
                 record = bytearray()
 
