@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from filelock import FileLock, Timeout
 
@@ -42,8 +42,10 @@ def read_status(run_dir: Path) -> Status:
     """What became of the run; one that says it is running while no process holds its lock was killed."""
     try:
         found = json.loads((run_dir / "status.json").read_text())
-        status = Status(found["state"], found["reason"], found["length"])
+        status = Status(found["state"], str(found["reason"]), dict(found["length"]))
     except (OSError, ValueError, KeyError, TypeError):
+        return Status("stopped")
+    if status.state not in get_args(State):
         return Status("stopped")
     if status.state == "running" and not is_held(run_dir):
         return status._replace(state="stopped", reason="killed, or its machine failed")

@@ -51,7 +51,11 @@ def test_a_run_that_says_it_runs_and_holds_no_lock_was_killed():
         assert read_status(RUN).state == "running"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"state": "finished"}', "\x00"])
+NO_STATE = '{"state": ["finished"], "reason": "", "length": {}}'
+NO_LENGTH = '{"state": "finished", "reason": "", "length": 3}'
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"state": "finished"}', "\x00", NO_STATE, NO_LENGTH])
 def test_a_damaged_status_is_none(content):
     RUN.mkdir()
     (RUN / "status.json").write_text(content)
