@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lit_gans.cli import main
 from lit_gans.comparison.groups import group_runs
 from lit_gans.comparison.reading import read_runs
 from lit_gans.comparison.workspace import as_json, dashboards, report, workspace
@@ -157,3 +158,9 @@ def test_needs_no_torch_but_the_extra(before, after, said):
     )
     assert done.stderr.strip().endswith(said)
     assert (done.returncode == 0) == (not said)
+
+
+def test_compare_makes_them(wandb_server, real_runs, capsys):
+    main(["compare", "runs", "--wandb"])
+    assert f"workspace: {wandb_server.url}/someone/lit-gans" in capsys.readouterr().out
+    assert {view["type"] for view in wandb_server.views.values()} == {"project-view", "runs"}

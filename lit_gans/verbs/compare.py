@@ -21,6 +21,7 @@ def compare(
     metric: str = "val/fid",
     mode: Literal["auto", "min", "max"] = "auto",
     output: Path | None = None,
+    wandb: bool = False,
 ) -> None:
     """Puts runs side by side: mean and 95 % interval over seeds, rank, significance and cost of each variant.
 
@@ -32,6 +33,7 @@ def compare(
         metric: Name of the logged number that decides.
         mode: Whether less or more of it is better; auto knows that of the scores of this project.
         output: File for the table, by its ending .csv, .json or .md, or .html for a page with curves and pictures.
+        wandb: Also build W&B's workspace and report of these runs: saved there if logged in, else written as JSON.
     """
     if output and output.suffix not in (*TABLES, ".html"):
         raise UserError(f"--output={output}: a comparison is written as {', '.join((*TABLES, '.html'))}")
@@ -53,6 +55,11 @@ def compare(
             temporary.write_text(TABLES[output.suffix](summaries, metric, mode), encoding="utf-8")
     if output:
         print(f"written: {output}")
+    if wandb:
+        from lit_gans.comparison.workspace import dashboards
+
+        for line in dashboards(groups, metric, mode=mode, folder=output.parent if output else Path()):
+            print(line)
 
 
 def check(runs: list[Run], paths: list[Path], metric: str, problems: list[str]) -> None:
