@@ -15,7 +15,9 @@ HERE = Path(__file__).parent.parent
 
 
 def job(name, code, **environment):
-    return Job(name, [sys.executable, "-c", f"import os, signal, sys, time\n{code}"], Path("logs", f"{name}.log"), environment)
+    return Job(
+        name, [sys.executable, "-c", f"import os, signal, sys, time\n{code}"], Path("logs", f"{name}.log"), environment
+    )
 
 
 def test_all_run_each_into_its_log():
