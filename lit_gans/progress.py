@@ -34,8 +34,8 @@ def progress_of(study: Study, run: Planned) -> Progress:
     except UserError as error:
         return Progress("failed", reason=str(error))
     status, reached = read_status(run.run_dir), last_row(run.run_dir / "metrics.csv")
-    length, budget = study.length
-    had = status.length.get(length)
+    option, budget = study.length
+    had = status.length.get(option.removeprefix("trainer."))
     if differing := differences(config, run.options):
         return Progress("changed", *reached, f"made with {', '.join(differing)}")
     if status.state != "finished":

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -74,15 +75,15 @@ class Study:
         return Path("runs") / self.name
 
     @property
-    def length(self) -> tuple[Literal["max_kimg", "max_time"], Any]:
-        """The budget as `fit` is told it, and tells it in the status of a run."""
+    def length(self) -> tuple[str, float | str]:
+        """The option of `fit` that limits a training to the budget, and its value."""
         if self.unit == "kimg":
             return "max_kimg", self.budget
         left, parts = int(self.budget), []
         for size in (86400, 3600, 60, 1):
             parts.append(f"{left // size:02}")
             left %= size
-        return "max_time", ":".join(parts)
+        return "trainer.max_time", ":".join(parts)
 
     def runs(self) -> list[Planned]:
         """All runs, in order."""
@@ -107,8 +108,7 @@ class Study:
         given = sorted(run.options.items(), key=lambda one: (one[0] != "config", one[0].count(".")))
         own = {"label": run.variant, "study": self.name, "run_dir": run.run_dir, "seed_everything": run.seed}
         unlimited = {"trainer.max_steps": -1, "trainer.max_epochs": -1, "trainer.max_time": None}
-        name, length = self.length
-        own |= unlimited | {name.replace("max_time", "trainer.max_time"): length}
+        own |= unlimited | dict([self.length])
         arguments = [f"--{name}={as_text(value)}" for name, value in [*given, *own.items()]]
         return Job(run.name, [*FIT, *arguments, *further], self.folder / "logs" / f"{run.name}.log")
 
@@ -195,9 +195,7 @@ def check_keys(tree: Any, known: tuple[str, ...], where: str) -> None:
         raise UserError(f"{where} must be a mapping of {', '.join(known)}, not {tree!r}")
     for key in tree:
         if key not in known:
-            raise UserError(
-                f"{where} has an unknown key {key!r}{nearest(str(key), known)} (it may have {', '.join(known)})"
-            )
+            raise UserError(f"{where} may have {', '.join(known)}, not {key!r}{nearest(str(key), known)}")
 
 
 def checked_name(name: Any, what: str) -> str:
@@ -210,7 +208,13 @@ def checked_name(name: Any, what: str) -> str:
 def budget_of(given: Any) -> tuple[Literal["kimg", "seconds"], float]:
     """Unit and number, of `{kimg: ...}` or `{seconds: ...}`."""
     unit, number = next(iter(given.items())) if isinstance(given, dict) and len(given) == 1 else (None, None)
-    if unit not in ("kimg", "seconds") or not is_number(number) or number <= 0 or unit == "seconds" and number % 1:
+    if (
+        unit not in ("kimg", "seconds")
+        or not is_number(number)
+        or not 0 < number < inf
+        or unit == "seconds"
+        and number % 1
+    ):
         raise UserError(f"budget must be {{kimg: NUMBER}} or {{seconds: WHOLE NUMBER}}, above 0, not {given!r}")
     return unit, number
 
@@ -265,9 +269,7 @@ def part_of(study: Study, *, seeds: list[int] | None = None, only: list[str] | N
     named = set(only or ())
     if unknown := named - study.variants.keys() - study.datasets.keys():
         known = [*study.variants, *study.datasets]
-        raise UserError(
-            f"{study.path} has no {min(unknown)!r}{nearest(min(unknown), known)} (it has {', '.join(known)})"
-        )
+        raise UserError(f"{study.path} has {', '.join(known)}, not {min(unknown)!r}{nearest(min(unknown), known)}")
     variants, datasets = (
         {name: options for name, options in all_.items() if name in named} or all_
         for all_ in (study.variants, study.datasets)
