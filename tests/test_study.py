@@ -39,6 +39,8 @@ with alone(run):
         (run / "metrics.csv").write_text("kimg,cost/hours,x\\n1.0,0.5,\\n2.0,1.0,\\n2.0,,3\\n")
         if given["label"] in os.environ.get("FAILING", ""):
             raise ValueError("weights are not finite")
+        if given["label"] in os.environ.get("KILLED", ""):
+            os.kill(os.getpid(), signal.SIGKILL)
         if given["label"] in os.environ.get("WAITING", ""):
             print("waiting", os.getpid(), flush=True)
             signal.pause()
@@ -326,6 +328,15 @@ def test_a_stopped_study_goes_on(monkeypatch, capsys):
     monkeypatch.setenv("WAITING", "")
     run()
     assert names(told()) == ["one-digits-s0", "two-digits-s0", "two-digits-s0", "one-digits-s3", "two-digits-s3"]
+
+
+def test_a_training_that_is_killed_is_told(monkeypatch, capsys):
+    monkeypatch.setenv("KILLED", "two")
+    assert "1 of 2 runs failed" in fails(RUN0, capsys)
+    assert ["two", "digits", "stopped 2"] in states(capsys, "--seeds=[0]")
+    monkeypatch.setenv("KILLED", "")
+    main(RUN0)
+    assert names(told()) == ["one-digits-s0", "two-digits-s0", "two-digits-s0"]
 
 
 def test_a_killed_runner_leaves_its_trainings_and_they_are_not_begun_twice(monkeypatch, capsys):

@@ -10,8 +10,8 @@ import yaml
 from lit_gans.cli import main
 from lit_gans.progress import differences, progress_of
 from lit_gans.run import read_config
-from lit_gans.study import read_study
-from tests.commands import fails
+from lit_gans.study import part_of, read_study
+from tests.commands import QUIET, fails
 
 HERE = Path(__file__).parent.parent
 FILE = Path("joint.yaml")
@@ -97,6 +97,23 @@ def test_a_budget_in_seconds():
     assert far.state == "done"
     assert far.kimg > 0.256
     assert far.hours * 3600 >= 1
+
+
+def test_variants_of_the_first_study_are_one_architecture():
+    """Each can be trained; the networks have the same options, and the last validation is at the end."""
+    study = read_study(HERE / "experiments" / "studies" / "small_gans.yaml")
+    full = read_study(study.path, full=True)
+    for budget, batch in ((one.budget, one.options["data.batch_size"]) for one in (study, full)):
+        assert 1000 * budget % batch == 0
+        assert 1000 * budget / batch % study.options["trainer.val_check_interval"] == 0
+    tiny = ["--data=Digits", "--data.image_size=28", "--data.batch_size=8", "--max_kimg=0.016", "--metrics.features=[]"]
+    networks = []
+    for run in part_of(study, seeds=[0], only=["mnist"]).runs():
+        main([*study.job(run, tiny).command[3:], *QUIET, "--trainer.limit_val_batches=0", "--trainer.accelerator=cpu"])
+        arguments = read_config(run.run_dir)["model"]["init_args"]
+        networks.append([arguments["generator"], arguments["discriminator"]])
+    assert len(networks) == 8
+    assert all(one == networks[0] for one in networks)
 
 
 SLURM = """

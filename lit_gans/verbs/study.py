@@ -100,7 +100,7 @@ def train(study: Study, wanted: set[State], workers: int, options: list[str]) ->
         print("Stopped; the same command goes on.")
         raise
     states = show(study)
-    if count := sum(state == "failed" or name in failed and state == "missing" for name, state in states):
+    if count := sum(state == "failed" or name in failed and state in ("missing", "stopped") for name, state in states):
         raise UserError(f"{count} of {len(states)} runs failed: see {study.folder / 'logs'}; --retry tries again")
     if count := sum(state == "changed" for _, state in states):
         raise UserError(
