@@ -57,7 +57,7 @@ def last_row(path: Path) -> tuple[float, float]:
 def differences(config: Config, options: Options) -> list[str]:
     """Options that a run was made with otherwise, as far as its config tells; those that change no result don't count.
 
-    What was an option then and is none any more is not found: `fit` refuses such a run.
+    What was an option then and is none any more is not found.
     """
     essence = identity(config)
     essence["trainer"] = {"precision": essence["precision"]}
@@ -111,9 +111,9 @@ def hours_left(study: Study, found: list[tuple[Planned, Progress]]) -> float:
         return sum(max(study.budget / 3600 - far.hours, 0.0) for _, far in waiting)
     hours = 0.0
     for run, far in waiting:
-        alike = [other for planned, other in found if planned[:2] == run[:2] and other.kimg] or [o for _, o in found]
-        kimg = sum(other.kimg for other in alike)
-        hours += max(study.budget - far.kimg, 0.0) * sum(other.hours for other in alike) / kimg if kimg else nan
+        alike = [one for other, one in found if other[:2] == run[:2] and one.kimg] or [one for _, one in found]
+        kimg = sum(one.kimg for one in alike)
+        hours += max(study.budget - far.kimg, 0.0) * sum(one.hours for one in alike) / kimg if kimg else nan
     return hours
 
 

@@ -151,7 +151,7 @@ class OnceOnly(yaml.SafeLoader):
 def load(path: Path) -> Any:
     """The content of a YAML file."""
     with path.open() as file:
-        return yaml.load(file, OnceOnly)  # noqa: S506 (which is a safe loader)
+        return yaml.load(file, OnceOnly)  # which is a safe loader
 
 
 def study_of(tree: Any, path: Path, full: bool) -> Study:
@@ -178,15 +178,13 @@ def study_of(tree: Any, path: Path, full: bool) -> Study:
     if both := study.datasets.keys() & study.variants.keys():
         raise UserError(f"{min(both)!r} is the name of a dataset and of a variant")
     for run in (runs := study.runs()):
-        for kind, name, needed in (("variant", run.variant, "model"), ("dataset", run.dataset, "data")):
-            if not {needed, "config"} & run.options.keys():
-                raise UserError(f"the {kind} {name!r} has no `{needed}`, such as `{{{needed}: {EXAMPLES[needed]}}}`")
+        needed = ("variant", run.variant, "model", "GAN"), ("dataset", run.dataset, "data", "FashionMNIST")
+        for kind, name, option, example in needed:
+            if not {option, "config"} & run.options.keys():
+                raise UserError(f"the {kind} {name!r} has no `{option}`, such as `{{{option}: {example}}}`")
     if len({run.run_dir for run in runs}) < len(runs):
         raise UserError("two runs would have one directory: names joined by dashes are ambiguous, choose others")
     return study
-
-
-EXAMPLES = {"model": "GAN", "data": "FashionMNIST"}
 
 
 def check_keys(tree: Any, known: tuple[str, ...], where: str) -> None:
