@@ -53,6 +53,10 @@ def run_jobs(jobs: Iterable[Job], workers: int, *, total: int | None = None) -> 
         OSError: a command cannot be started, or a log cannot be written.
     """
     waiting, running, done, failed = iter(jobs), {}, 0, 0
+
+    def counts() -> str:
+        return f"{done} done, {failed} failed, {len(running)} running"
+
     total = total if total is not None else length_hint(jobs) or None
     with tqdm(total=total, unit="job", disable=None) as bar, obeying_sigterm():
         try:
@@ -63,11 +67,12 @@ def run_jobs(jobs: Iterable[Job], workers: int, *, total: int | None = None) -> 
                 if not running:
                     return
                 while not (ended := [one for one, (_, process) in running.items() if process.poll() is not None]):
-                    bar.set_postfix_str(f"{done} done, {failed} failed, {len(running)} running")
+                    bar.set_postfix_str(counts())
                     time.sleep(SECONDS_BETWEEN_LOOKS)
                 for worker in ended:
                     job, process = running.pop(worker)
                     done, failed = done + (process.returncode == 0), failed + (process.returncode != 0)
+                    bar.set_postfix_str(counts(), refresh=False)
                     bar.update()
                     yield job, process.returncode
         finally:
