@@ -1,6 +1,7 @@
 """Turns the parser's long complaints into one line, with the nearest right name where a name is wrong."""
 
 import re
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 from inspect import signature
@@ -15,9 +16,11 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {by_lower[found[0]]}?" if found else ""
 
 
-def our_classes() -> list[type]:
-    """Every class of this project that a config can name, once its module is imported."""
-    from datamodules.base import Data  # what these import is too much for verbs that know no classes
+def families() -> list[type]:
+    """Classes whose subclasses a config can name; of a command that does without torch none."""
+    if "torch" not in sys.modules:
+        return []
+    from datamodules.base import Data
     from lit_gans.augment import Augment
     from lit_gans.base import AdversarialModule
     from lit_gans.losses import AdversarialLoss
@@ -29,8 +32,15 @@ def our_classes() -> list[type]:
     from lit_gans.perceptual import PerceptualNetwork
     from lit_gans.schedules import Schedule
 
-    found, waiting = [], [AdversarialModule, Data, AdversarialLoss, Penalty, Augment, Schedule, PerceptualNetwork]
-    waiting += [FeatureNetwork, Score, Protocol, Generator, Discriminator, Translator]
+    return [
+        *(AdversarialModule, Data, AdversarialLoss, Penalty, Augment, Schedule, PerceptualNetwork),
+        *(FeatureNetwork, Score, Protocol, Generator, Discriminator, Translator),
+    ]
+
+
+def our_classes() -> list[type]:
+    """Every class of this project that a config can name, once its module is imported."""
+    found, waiting = [], families()
     while waiting:
         cls = waiting.pop()
         waiting += cls.__subclasses__()

@@ -17,7 +17,7 @@ from tests.test_variants import VARIANTS
 from tests.translation import TRANSLATORS
 
 HERE = Path(__file__).parent.parent
-CONFIGS = sorted((HERE / "experiments").rglob("*.yaml"))
+CONFIGS = [HERE / "experiments" / "quickstart.yaml", *sorted((HERE / "experiments" / "configs").rglob("*.yaml"))]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: str(path.relative_to(HERE)))

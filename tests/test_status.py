@@ -67,7 +67,12 @@ def test_length_in_images_and_label(capsys):
     rows = CSVRows(RUN / "metrics.csv").rows()
     assert [row["kimg"] for row in rows] == ["0.064", "0.128", "0.192", "0.256"]
     assert read_status(RUN) == Status("finished", "", {"max_kimg": 0.2})
+    write_status(RUN, Status("stopped", "killed after its last batch"))
     assert "finished, at kimg 0.256" in (main_again(capsys, "--max_kimg=0.2"))
+    assert read_status(RUN) == Status("finished", "", {"max_kimg": 0.2})
+    write_status(RUN, Status("failed", "", {"max_kimg": 0.2}))
+    main_again(capsys, "--max_kimg=0.2")
+    assert read_status(RUN).state == "failed"
     main([*TINY, "--max_kimg=0.3", "--label=first"])
     assert len(CSVRows(RUN / "metrics.csv").rows()) == 5
     error = fails([*TINY, "--max_kimg=0"], capsys)

@@ -30,7 +30,7 @@ from lit_gans.metrics import ImageQuality, PairQuality
 from lit_gans.parsing import learn_short_names, mend_parser
 from lit_gans.perceptual import prepare_perceptual
 from lit_gans.run import alone, check_same_run, inventory, labels, read_config, run_name, start_over, write_config
-from lit_gans.status import reporting
+from lit_gans.status import Status, read_status, reporting, write_status
 
 NOISE = ("litlogger", "Skipping setting a default", "`weights_only` was not set")
 warnings.filterwarnings("ignore", "Found .* in eval mode")  # the averaged generator is meant to be
@@ -157,6 +157,8 @@ class GANCLI(LightningCLI):
         epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["total"]["processed"]
         max_steps, max_epochs = config.trainer.max_steps, config.trainer.max_epochs
         if 0 <= max_steps <= steps or max_epochs is not None and 0 <= max_epochs <= epochs:
+            if read_status(self.run_dir).state == "stopped" and steps == max_steps:  # killed after its last batch
+                write_status(self.run_dir, Status("finished", length=self.length))
             self.say(f"This run is finished, at kimg {kimg:.3f} (step {steps}, {epochs} epochs).")
             self.say(inventory(self.run_dir))
             self.say("A larger --trainer.max_steps or --trainer.max_epochs continues it; --fresh starts over.")
@@ -201,10 +203,14 @@ class GANCLI(LightningCLI):
         if self.resolved["fresh"]:
             start_over(self.run_dir)
         write_config(self.run_dir, {**self.resolved, "fresh": False})
-        asked = {"max_kimg": self.resolved["max_kimg"]}
-        if not asked["max_kimg"]:
-            asked = {key: self.resolved["trainer"][key] for key in ("max_steps", "max_epochs", "max_time")}
-        self.held.enter_context(reporting(self.run_dir, asked))
+        self.held.enter_context(reporting(self.run_dir, self.length))
+
+    @property
+    def length(self) -> dict[str, Any]:
+        """The length asked for, as the status tells it."""
+        if self.resolved["max_kimg"]:
+            return {"max_kimg": self.resolved["max_kimg"]}
+        return {key: self.resolved["trainer"][key] for key in ("max_steps", "max_epochs", "max_time")}
 
     def after_fit(self) -> None:
         """Says what came out, and where everything lies."""

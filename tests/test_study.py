@@ -1,0 +1,352 @@
+"""Studies; `fit` is a small script here (see `FIT`), but for the joint between the two."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lit_gans import study as studies
+from lit_gans.cli import main
+from lit_gans.progress import Progress, hours_left, progress_of
+from lit_gans.study import part_of, read_study
+from tests.commands import fails
+
+HERE = Path(__file__).parent.parent
+
+FIT = """
+import json, os, signal, sys
+from pathlib import Path
+from lit_gans.run import alone, write_config
+from lit_gans.status import reporting
+given = dict(one[2:].split("=", 1) for one in sys.argv[1:])
+run = Path(given["run_dir"])
+with open("told", "a") as file:
+    file.write(json.dumps(sys.argv[1:]) + chr(10))
+if given["label"] in os.environ.get("REFUSED", ""):
+    sys.exit("lit-gans: error: there is no option --x")
+model = {"class_path": "lit_gans." + given["model"], "init_args": {"generator_lr": float(given["model.generator_lr"])}}
+config = {"model": model, "data": {"class_path": "datamodules." + given["data"]}, "metrics": {}, "trainer": {}}
+length = {key: value if ":" in value else float(value) for key, value in given.items() if key == "max_kimg"}
+with alone(run):
+    write_config(run, config | {"seed_everything": int(given["seed_everything"])})
+    with reporting(run, length or {"max_time": given["trainer.max_time"]}):
+        (run / "metrics.csv").write_text("kimg,cost/hours,x\\n1.0,0.5,\\n2.0,1.0,\\n2.0,,3\\n")
+        if given["label"] in os.environ.get("FAILING", ""):
+            raise ValueError("weights are not finite")
+        if given["label"] in os.environ.get("KILLED", ""):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if given["label"] in os.environ.get("WAITING", ""):
+            print("waiting", os.getpid(), flush=True)
+            signal.pause()
+"""
+STUDY = """
+budget: {kimg: 2}
+seeds: [0, 3]
+options: {model.generator_lr: 1e-4, model: GAN}
+datasets:
+  digits: {data: Digits}
+variants:
+  one: {model.generator_lr: 0.5}
+  two: {model: DCGAN}
+full: {budget: {seconds: 90061}, seeds: 1}
+"""
+FILE = Path("small.yaml")
+
+
+@pytest.fixture(autouse=True)
+def _stand_in(monkeypatch, tmp_path):
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    Path("fit.py").write_text(FIT)
+    FILE.write_text(STUDY)
+    monkeypatch.setattr(studies, "FIT", [sys.executable, str(tmp_path / "fit.py")])
+
+
+def run(*arguments):
+    main(["study", "run", "small.yaml", *arguments])
+
+
+def told():
+    """The arguments of each call of `fit`, in order; then forgotten."""
+    lines = [json.loads(line) for line in Path("told").read_text().splitlines()] if Path("told").exists() else []
+    Path("told").unlink(missing_ok=True)
+    return lines
+
+
+def names(calls):
+    return [next(one.rpartition("/")[2] for one in call if one.startswith("--run_dir=")) for call in calls]
+
+
+def states(capsys, *arguments):
+    """Rows of the table that `study status` prints."""
+    capsys.readouterr()
+    main(["study", "status", "small.yaml", *arguments])
+    return [re.split(r"  +", line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_runs_what_is_missing_seeds_outermost_and_nothing_twice(capsys):
+    assert states(capsys)[1:3] == [["one", "digits", "missing", "missing"], ["two", "digits", "missing", "missing"]]
+    run("--", "--data.root=my data")
+    calls = told()
+    assert names(calls) == ["one-digits-s0", "two-digits-s0", "one-digits-s3", "two-digits-s3"]
+    assert calls[1] == [
+        *("--model=DCGAN", "--data=Digits", "--model.generator_lr=1e-4"),
+        *("--label=two", "--study=small", "--run_dir=runs/small/two-digits-s0", "--seed_everything=0"),
+        *("--trainer.max_steps=-1", "--trainer.max_epochs=-1", "--trainer.max_time=null", "--max_kimg=2"),
+        "--data.root=my data",
+    ]
+    said = capsys.readouterr().out
+    assert "one-digits-s3: done" in said
+    assert "lit-gans compare runs/small" in said
+    assert states(capsys)[:3] == [
+        ["variant", "dataset", "s0", "s3"],
+        ["one", "digits", "done", "done"],
+        ["two", "digits", "done", "done"],
+    ]
+    run()
+    assert not told()
+
+
+def test_part_of_a_study():
+    run("--only=[two]", "--seeds=[3,4]")
+    assert names(told()) == ["two-digits-s3", "two-digits-s4"]
+    run("--only=[digits,one]", "--seeds=[4]", "--workers=2")
+    assert names(told()) == ["one-digits-s4"]
+
+
+def test_the_full_study_is_another_one():
+    run("--full")
+    (first, second) = told()
+    assert "--study=small_full" in first
+    assert "--trainer.max_time=01:01:01:01" in second
+    assert not any(one.startswith("--max_kimg") for one in first)
+    full = read_study(FILE, full=True)
+    assert progress_of(full, full.runs()[0]).state == "done"
+
+
+def test_failed_runs_are_tried_again_when_asked(capsys, monkeypatch):
+    monkeypatch.setenv("FAILING", "two")
+    assert "1 of 2 runs failed: see runs/small/logs; --retry tries again" in fails(RUN0, capsys)
+    assert names(told()) == ["one-digits-s0", "two-digits-s0"]
+    assert ["two", "digits", "failed 2"] in states(capsys, "--seeds=[0]")
+    fails(RUN0, capsys)
+    assert not told()
+    monkeypatch.setenv("FAILING", "")
+    main([*RUN0, "--retry"])
+    assert names(told()) == ["two-digits-s0"]
+    assert ["two", "digits", "done"] in states(capsys, "--seeds=[0]")
+
+
+RUN0 = ["study", "run", "small.yaml", "--seeds=[0]"]
+
+
+def test_what_fit_refuses_is_said_and_tried_again(capsys, monkeypatch):
+    monkeypatch.setenv("REFUSED", "one")
+    with pytest.raises(SystemExit) as left:
+        main(RUN0)
+    assert "1 of 2 runs failed" in str(left.value)
+    line = "one-digits-s0: exit code 1: lit-gans: error: there is no option --x (see runs/small/logs/one-digits-s0.log)"
+    assert line in capsys.readouterr().out
+    monkeypatch.setenv("REFUSED", "")
+    main(RUN0)
+    assert names(told()) == ["one-digits-s0", "two-digits-s0", "one-digits-s0"]
+
+
+def test_another_budget_or_other_options_are_told(capsys):
+    main(RUN0)
+    told()
+    FILE.write_text(STUDY.replace("kimg: 2", "kimg: 3"))
+    assert ["one", "digits", "stopped 2"] in states(capsys, "--seeds=[0]")
+    main(RUN0)
+    assert names(told()) == ["one-digits-s0", "two-digits-s0"]
+    FILE.write_text(STUDY.replace("0.5", "0.7"))
+    said = states(capsys, "--seeds=[0]")
+    assert ["one", "digits", "changed 2"] in said
+    assert ["one-digits-s0 changed: made with model.generator_lr 0.5 (0.7 in the study)"] in said
+    assert ["two-digits-s0 changed: its length was 3.0, that of the study is 2"] in said
+    assert "2 of 2 runs were made otherwise than small.yaml says now" in fails(RUN0, capsys)
+    assert not told()
+    shutil.rmtree("runs/small/one-digits-s0")
+    fails(RUN0, capsys)
+    assert names(told()) == ["one-digits-s0"]
+
+
+def test_time_left():
+    study = part_of(read_study(FILE), seeds=[0, 3, 4])
+    far = [Progress("done", 2, 1.0), Progress("missing"), Progress("running", 1, 0.5), Progress("failed", 0, 9)]
+    found = list(zip(study.runs(), [*far, Progress("missing"), Progress("missing")], strict=True))
+    # Variant one: 1.5 hours for 3 kimg, 1 + 2 of them left. Variant two, of which none has images: by all, 10.5 for 3.
+    assert hours_left(study, found) == pytest.approx(3 * 0.5 + 4 * 3.5)
+    assert hours_left(study, [(one, Progress("done", 2, 1.0)) for one in study.runs()]) == 0
+    assert hours_left(study, [(one, Progress("missing")) for one in study.runs()]) != 0  # NaN: nobody knows
+    timed = read_study(FILE, full=True)
+    assert hours_left(timed, [(timed.runs()[0], Progress("stopped", 1, 0.5))]) == pytest.approx(90061 / 3600 - 0.5)
+
+
+def test_status_needs_neither_torch_nor_lightning():
+    run("--seeds=[0]")
+    code = (
+        "import sys; from lit_gans.cli import main; sys.argv\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: assert not {'torch', 'lightning', 'wandb'} & sys.modules.keys()"
+    )
+    for arguments, line in {
+        ("small.yaml",): "one      digits   done",
+        ("--help",): "Shows which runs",
+        (): "lit-gans: error: study is required",
+        ("absent.yaml",): "lit-gans: error: absent.yaml: No such file",
+        ("small.yaml", "--onyl=[one]"): "there is no option --onyl; did you mean --only?",
+        ("small.yaml", "--only=one"): "only is a list: write [one]",
+    }.items():
+        command = [sys.executable, "-c", code, "study", "status", *arguments]
+        shown = subprocess.run(command, capture_output=True, text=True)
+        assert line in shown.stdout + shown.stderr
+        assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("seeds: [0, 3]", "", "seeds is missing"),
+        ("seeds: [0, 3]\n", "seed: 3\n", "the file may have budget, seeds, .*, not 'seed'; did you mean seeds?"),
+        ("seeds: [0, 3]", "seeds: [0, 0]", "list of different whole numbers from 0, not [0, 0]"),
+        ("seeds: [0, 3]", "seeds: [-1]", "not [-1]"),
+        ("seeds: [0, 3]", "seeds: 0", "not 0"),
+        ("seeds: [0, 3]", "seeds: true", "not True"),
+        ("seeds: [0, 3]", "seeds: [0.5]", "not [0.5]"),
+        (
+            "{kimg: 2}",
+            "{kimg: 0}",
+            "budget must be {kimg: NUMBER} or {seconds: WHOLE NUMBER}, above 0, not {'kimg': 0}",
+        ),
+        ("{kimg: 2}", "{kimg: .nan}", "above 0, not"),
+        ("{kimg: 2}", "{kimg: 2, seconds: 3}", "budget must be"),
+        ("{kimg: 2}", "{steps: 2}", "budget must be"),
+        ("{kimg: 2}", "{seconds: 0.5}", "budget must be"),
+        ("{kimg: 2}", "2", "budget must be"),
+        ("{model: DCGAN}", "DCGAN", "the variant 'two' must be a mapping of options to values"),
+        ("{model: DCGAN}", "{1: 2}", "the variant 'two' must be a mapping of options to values"),
+        ("two: {model: DCGAN}", "one: {model: DCGAN}", "'one' is there twice (line 8 and below)"),
+        ("two:", "no:", "the name False of a variant must be text"),
+        ("two:", "a/b:", "the name 'a/b' of a variant must be text of letters"),
+        ("two:", "digits:", "'digits' is the name of a dataset and of a variant"),
+        ("{data: Digits}", "{}", "the dataset 'digits' has no `data`, such as `{data: FashionMNIST}`"),
+        (", model: GAN}", "}", "the variant 'one' has no `model`, such as `{model: GAN}`"),
+        ("{model: DCGAN}", "{max_kimg: 3}", "may not have the option 'max_kimg', which the study gives each run"),
+        ("{model: DCGAN}", "{trainer.max_steps: 3}", "may not have the option 'trainer.max_steps'"),
+        ("{model: DCGAN}", "{config: no.yaml}", "the variant 'two' has a config that is not there: no.yaml"),
+        ("full: {budget", "full: {budgt", "full may have budget, .* not 'budgt'; did you mean budget?"),
+        ("full: {budget", "full: {full: {}, budget", "full may have budget, .* not 'full'"),
+        ("datasets:\n  digits: {data: Digits}", "datasets: {}", "datasets must be a mapping of names to options"),
+        (STUDY, "", "the file must be a mapping of"),
+        (STUDY, "- a", "the file must be a mapping of"),
+        ("seeds: [0, 3]", "seeds: [0, 3", "small.yaml is no YAML"),
+        ("two: {model: DCGAN}", "one-digits: {}\ndatasets: {}", "datasets' is there twice"),
+    ],
+)
+def test_mistakes_in_a_study(old, new, line, capsys):
+    assert STUDY.count(old) == 1
+    FILE.write_text(STUDY.replace(old, new))
+    pattern = re.escape(line).replace(r"\.\*", ".*")
+    assert re.search(pattern, fails(["study", "status", "small.yaml"], capsys))
+
+
+def test_two_runs_of_one_directory(capsys):
+    FILE.write_text(
+        STUDY.replace("digits:", "b-c:\n    {data: Digits}\n  c:").replace("one:", "a:").replace("two", "a-b")
+    )
+    assert "two runs would have one directory" in fails(["study", "status", "small.yaml"], capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--only=[tow]"], "small.yaml has one, two, digits, not 'tow'; did you mean two?"),
+        (["--seeds=[1,1]"], "seeds must be"),
+        (["--workers=0"], "workers must be at least 1, not 0"),
+        (["--index=4"], "--index=4: the runs have numbers from 0 to 3"),
+        (["--index=-1"], "--index=-1: the runs have numbers from 0 to 3"),
+        (["--", "--max_kimg=3"], "the command line may not have the option 'max_kimg'"),
+        (["--slurm="], "--slurm: there is no sbatch here"),
+    ],
+)
+def test_mistakes_on_the_command_line(arguments, line, capsys, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert line in fails(["study", "run", "small.yaml", *arguments], capsys)
+    FILE.write_text(STUDY[: STUDY.index("full")])
+    assert "there is nothing under `full`" in fails(["study", "run", "small.yaml", "--full"], capsys)
+    assert not Path("runs").exists()
+
+
+def test_a_config_lies_beside_the_study():
+    Path("sub").mkdir()
+    Path("sub/base.yaml").write_text("model: GAN")
+    text = STUDY.replace("{model.generator_lr: 0.5}", "{model.generator_lr: 0.5, config: base.yaml}")
+    Path("sub/other.yaml").write_text(text)
+    study = read_study(Path("sub/other.yaml"))
+    assert study.job(study.runs()[0], []).command[2] == "--config=sub/base.yaml"
+
+
+def test_one_run_by_its_number(tmp_path):
+    """The process becomes the training; done runs are left alone."""
+    command = runner("--index=2", "--", "--data.root=x")
+    assert subprocess.run(command).returncode == 0
+    (call,) = told()
+    assert names([call]) == ["one-digits-s3"]
+    assert call[-1] == "--data.root=x"
+    assert "one-digits-s3 is done" in subprocess.run(command, capture_output=True, text=True).stdout
+    assert not told()
+
+
+def runner(*arguments):
+    """`study run` as a process of its own, with the same stand-in."""
+    code = f"from lit_gans import study; study.FIT = {studies.FIT}\nfrom lit_gans.cli import main; main()"
+    return [sys.executable, "-c", code, "study", "run", "small.yaml", *arguments]
+
+
+def waiting(log):
+    """The process of a training that waits, once it does."""
+    while not (Path(log).exists() and (found := re.search(r"waiting (\d+)\n", Path(log).read_text()))):
+        pass
+    return int(found[1])
+
+
+def test_a_stopped_study_goes_on(monkeypatch, capsys):
+    monkeypatch.setenv("WAITING", "two")
+    process = subprocess.Popen(runner(), stdout=subprocess.PIPE, text=True)
+    waiting("runs/small/logs/two-digits-s0.log")
+    assert ["two", "digits", "running 2", "missing"] in states(capsys)
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate()[0].endswith("Stopped; the same command goes on.\n")
+    assert process.returncode == 143
+    assert ["two", "digits", "stopped 2", "missing"] in states(capsys)
+    monkeypatch.setenv("WAITING", "")
+    run()
+    assert names(told()) == ["one-digits-s0", "two-digits-s0", "two-digits-s0", "one-digits-s3", "two-digits-s3"]
+
+
+def test_a_training_that_is_killed_is_told(monkeypatch, capsys):
+    monkeypatch.setenv("KILLED", "two")
+    assert "1 of 2 runs failed" in fails(RUN0, capsys)
+    assert ["two", "digits", "stopped 2"] in states(capsys, "--seeds=[0]")
+    monkeypatch.setenv("KILLED", "")
+    main(RUN0)
+    assert names(told()) == ["one-digits-s0", "two-digits-s0", "two-digits-s0"]
+
+
+def test_a_killed_runner_leaves_its_trainings_and_they_are_not_begun_twice(monkeypatch, capsys):
+    monkeypatch.setenv("WAITING", "two")
+    process = subprocess.Popen(runner("--seeds=[0]"))
+    training = waiting("runs/small/logs/two-digits-s0.log")
+    process.kill()
+    process.wait()
+    told()
+    main(RUN0)
+    assert not told()
+    assert ["two", "digits", "running 2"] in states(capsys, "--seeds=[0]")
+    os.kill(training, signal.SIGKILL)
