@@ -1,4 +1,4 @@
-"""Patches of two photographs that come with scikit-learn: data to try translation on without any download."""
+"""Patches of two photographs that come with scikit-learn, and digits: data to try translation on without a download."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -10,6 +10,7 @@ from PIL import Image, ImageFilter
 from sklearn.datasets import load_sample_images
 from torch import Tensor
 
+from datamodules.digits import Digits
 from lit_gans.errors import UserError
 from lit_gans.randomness import keyed_generator
 
@@ -64,3 +65,20 @@ def patches(pictures: Iterable[Tensor], split: str, size: int) -> Tensor:
     ]
     squares = torch.cat([grid.flatten(0, 1) for grid in grids])
     return squares[torch.randperm(len(squares), generator=keyed_generator("mixed", split))]
+
+
+def digits(split: str, side: str, size: int) -> Tensor:
+    """Digits of scikit-learn, enlarged: uint8, (N, 3, size, size), of each class about as many.
+
+    Those of "A" are light on black. Those of "B", which are others, are on patches of both photographs, as in MNIST-M
+    (Ganin et al., 2016, arXiv:1505.07818, section 5.2.4): the absolute difference of digit and patch.
+
+    Raises:
+        UserError: the squares are larger than a part of a photograph.
+    """
+    drawn = Digits(image_size=size).split(split)[0]["AB".index(side) :: 2].expand(-1, 3, -1, -1)
+    if side == "A":
+        return drawn.contiguous()
+    behind = patches(photographs().values(), split, size)
+    behind = behind[torch.arange(len(drawn)) % len(behind)]
+    return torch.maximum(drawn, behind) - torch.minimum(drawn, behind)

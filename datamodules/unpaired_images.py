@@ -15,7 +15,7 @@ from datamodules.batches import Unpaired
 from datamodules.cache import Shape, as_array, decoded, decoded_apart
 from datamodules.pair_layouts import of_side
 from datamodules.pairs import check_channels, drawn_crop, sizes
-from datamodules.photographs import MOTIFS, patches, photographs
+from datamodules.photographs import MOTIFS, digits, patches, photographs
 from datamodules.published import CYCLEGAN, check_name, source_of
 from datamodules.sources import every_tenth, name_of, open_image
 from datamodules.stream import Endless, Ordered, as_floats, keyed_places
@@ -36,13 +36,15 @@ class UnpairedImages(Data):
     of metrics are those of B.
 
     Without `root` and `dataset`, they are patches of the two photographs that come with scikit-learn, a temple and a
-    flower. The third quarter of their columns is for test, the rest for training.
+    flower. The third quarter of their columns is for test, the rest for training. `dataset=digits` has handwritten
+    digits in their place, on black and, other ones, on patches of the photographs (see `digits`); it needs no files
+    either, and wants `flip=false`.
 
     Args:
         root: the folder or archive; with `dataset`, where that is or goes, by default `data`.
-        dataset: one of the sets that CycleGAN's authors publish, such as horse2zebra.
+        dataset: digits, or one of the sets that CycleGAN's authors publish, such as horse2zebra.
         download: fetch the dataset if it is missing.
-        image_size: height and width in pixels; by default 256, or 32 without `root` and `dataset`.
+        image_size: height and width in pixels; by default 256, or 32 for digits and without `root` and `dataset`.
         load_size: shorter side before the crop; by default 286/256 of `image_size`.
         channels: 3 for colour, 1 for grey.
         on_corrupt: a file that can't be decoded is an error that names it ("raise"), or is left out with a warning.
@@ -72,9 +74,9 @@ class UnpairedImages(Data):
     ) -> None:
         super().__init__(batch_size=batch_size, flip=flip, **common)
         if dataset is not None:
-            check_name(dataset, tuple(CYCLEGAN))
+            check_name(dataset, ("digits", *CYCLEGAN))
         self.root, self.dataset, self.download = root, dataset, download
-        self.embedded = root is None and dataset is None
+        self.embedded = dataset == "digits" or (root is None and dataset is None)
         self.image_size, self.load_size = sizes(image_size, load_size, self.embedded)
         check_channels(self.embedded, channels=channels)
         self.channels, self.on_corrupt = channels, on_corrupt
@@ -120,6 +122,8 @@ class UnpairedImages(Data):
 
     def images(self, split: str, side: str, size: int, square: bool) -> Sequence[Tensor]:
         """All images of one kind, uint8, their shorter side `size` pixels: (N, C, size, size), or each (C, H, W)."""
+        if self.dataset == "digits":
+            return digits(split, side, size)
         if self.embedded:
             return patches([photographs()[MOTIFS["AB".index(side)]]], split, size)
         source = source_of(self.dataset, self.root, self.download)

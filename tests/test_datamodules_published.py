@@ -117,7 +117,7 @@ def test_a_server_that_has_it_not_or_is_not_there(server, monkeypatch):
 def test_names_of_sets():
     for cls, name, message in (
         (PairedImages, "horse2zebra", "there is no data.dataset='horse2zebra': choose from facades, maps"),
-        (UnpairedImages, "horses", "choose from apple2orange, cezanne2photo, facades, "),
+        (UnpairedImages, "horses", "choose from digits, apple2orange, cezanne2photo, "),
         (PairedImages, "edges2shoes", "edges2shoes is not fetched by name: unpack http://.*/edges2shoes.tar.gz"),
     ):
         with pytest.raises(UserError, match=message):

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import UnpairedImages
+import datamodules.photographs as module
+from datamodules import Digits, UnpairedImages
 from lit_gans.errors import UserError
 
 SHAPES = [(40, 40), (40, 80), (70, 50), (40, 41)]
@@ -127,6 +128,22 @@ def test_the_photographs_are_a_temple_and_a_flower():
     assert a.min() > 120  # much sky
     assert b.max() < 90  # dark leaves
     assert UnpairedImages().image_shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_each_digit_is_on_black_or_on_a_photograph(split, monkeypatch):
+    data = UnpairedImages(dataset="digits", root="nowhere", load_size=32)
+    assert (data.name, data.image_shape, data.source_shape) == ("digits", (3, 32, 32), (3, 32, 32))
+    every, classes = Digits(image_size=32).split(split)
+    behind = module.patches(module.photographs().values(), split, 32)
+    a, b = data.sides(split)
+    assert torch.equal(a, every[::2].repeat(1, 3, 1, 1))
+    for number, (image, digit) in enumerate(zip(b, every[1::2], strict=True)):
+        patch = behind[number % len(behind)].float()
+        assert torch.equal(image.float(), (digit.float() - patch).abs())
+    for side in (0, 1):
+        assert classes[side::2].bincount().min() > 0.07 * len(classes[side::2])
+    assert torch.equal(UnpairedImages(dataset="digits", seed=1).split(split)[0], b)
 
 
 def test_without_folders_for_test_every_tenth_image_is_kept(tmp_path):
