@@ -186,13 +186,14 @@ class Trials:
         return Running(trial, values, self.run_dir(trial.number), lock)
 
     def is_bad(self, job: Job) -> bool:
-        """Whether a running trial is to be stopped early; looks only when it has logged something."""
+        """Whether a running trial is to be stopped early, said once; looks only when it has logged something."""
         running = self.running[job.name]
         rows = running.run_dir / "metrics.csv"
-        if self.sweep.halving and not running.bad and rows.exists() and rows.stat().st_size != running.read:
-            running.read = rows.stat().st_size
-            known = len(self.known(running.trial.number).intermediate_values)
-            running.bad = self.sweep.halving.bad(running.trial, logged(rows).get(self.sweep.metric, []), known)
+        if not self.sweep.halving or running.bad or not rows.exists() or rows.stat().st_size == running.read:
+            return False
+        running.read = rows.stat().st_size
+        values, known = logged(rows).get(self.sweep.metric, []), self.known(running.trial.number).intermediate_values
+        running.bad = self.sweep.halving.bad(running.trial, values, len(known))
         return running.bad
 
     def end(self, job: Job, code: int) -> str:
@@ -251,6 +252,27 @@ class Trials:
                 locks.callback(running.lock.release)
                 running.trial.set_user_attr("stopped", True)
         self.running.clear()
+
+    def report(self) -> str:
+        """The best trials, those that failed and why, and what to do with them."""
+        trials = self.study.get_trials(deepcopy=False)
+        states = Counter(trial.state.name.lower() for trial in trials).most_common()
+        lines = [f"{len(trials)} trials of {self.sweep.name}: {', '.join(f'{count} {name}' for name, count in states)}"]
+        lines += [
+            f"trial {trial.number} failed: {trial.user_attrs.get('reason', 'unknown')}"
+            for trial in trials
+            if trial.state == TrialState.FAIL
+        ]
+        done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        if done and self.sweep.metric:
+            done.sort(key=lambda trial: trial.value, reverse=self.sweep.goal == "maximize")
+            lines += [f"{self.sweep.metric:>12}  trial  parameters"]
+            lines += [f"{trial.value:12.5g}  {trial.number:5}  {told(trial.params)}" for trial in done[:SHOWN]]
+            best = {name: str(done[0].params[name]) for name in self.sweep.parameters}
+            words = self.sweep.arguments(best)
+            command = [*["lit-gans"] * (words[1:3] == ["-m", "lit_gans"]), *words[3 * (words[1:3] == ["-m", "lit_gans"]) :]]
+            lines += [f"the best one again: {shlex.join(command)}"]
+        return "\n".join([*lines, f"all side by side: lit-gans compare {self.folder}"])
 
 
 def logged(path: Path) -> dict[str, list[float]]:

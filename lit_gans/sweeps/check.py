@@ -1,0 +1,186 @@
+"""What is wrong with a sweep before it runs: its trials are read by the parser of `lit-gans fit`, and nothing is built."""
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from itertools import islice, product
+from typing import Any
+
+import yaml
+
+from lit_gans.cli import main
+from lit_gans.run import Config, run_name
+from lit_gans.sweeps.file import Finding, Sweep
+from lit_gans.sweeps.names import better, logged_names
+from lit_gans.sweeps.space import NUMBER, Choice, Parameter
+
+MOST_COMBINATIONS = 200
+"""Of classes; of more, so many are looked at."""
+
+SEEDS = ("seed_everything", "data.seed", "data.init_args.seed")
+
+Values = dict[str, str]
+
+
+def examine(sweep: Sweep) -> tuple[list[Finding], list[str]]:
+    """All that is wrong with a sweep whose file could be read, and lines that tell how much work it is."""
+    findings = [*of_search(sweep)]
+    if sweep.fit_arguments({}) is None:
+        unknown = Finding("command", "is not `lit-gans fit`, so nobody knows what it makes of its options", error=False)
+        return [*findings, unknown], [f"{trials(sweep)} trials"]
+    configs: list[tuple[Values, Config]] = []
+    findings += of_options(sweep, configs)
+    findings += of_repetitions(configs)
+    findings += of_metric(sweep, [config for _, config in configs])
+    return findings, [work(sweep, [config for _, config in configs])]
+
+
+def of_search(sweep: Sweep) -> Iterator[Finding]:
+    """What the method makes of the parameters."""
+    if sweep.method != "grid" and not sweep.run_cap:
+        yield Finding("run_cap", f"a {sweep.method} search has no end: say how many trials at most")
+    for name, one in sweep.parameters.items():
+        if name in SEEDS and len(one.edges) > 1:
+            line = "a seed is nothing to search for: repeat the best trials with several seeds (`lit-gans study`)"
+            yield Finding(name, line, error=False)
+    for lower in (True, False):
+        goal = "minimize" if lower else "maximize"
+        if sweep.metric and better(sweep.metric) == ("lower" if lower else "higher") and sweep.goal != goal:
+            yield Finding("metric", f"{sweep.metric} is better if {'smaller' if lower else 'larger'}: goal: {goal}")
+
+
+def of_options(sweep: Sweep, configs: list[tuple[Values, Config]]) -> Iterator[Finding]:
+    """What the parser of `fit` refuses: all combinations of classes, with the ends of ranges and values of all else.
+
+    Args:
+        sweep: The sweep.
+        configs: Gets what it accepts.
+    """
+    classes = {name: one.edges for name, one in sweep.parameters.items() if names_classes(one)}
+    others = {name: one.edges for name, one in sweep.parameters.items() if name not in classes}
+    combinations = [dict(zip(classes, texts, strict=True)) for texts in islice(product(*classes.values()), MOST_COMBINATIONS)]
+    refused: dict[tuple[str, str], list[Values]] = {}
+    for combination in combinations:
+        base, lines = accepted(sweep, {**{name: edges[0] for name, edges in others.items()}, **combination}, configs)
+        for name, text in ((name, text) for name, edges in others.items() for text in edges):
+            if base.get(name) != text and (name, text) not in lines:
+                _, more = accepted(sweep, base | {name: text}, configs)
+                lines |= more
+        for (name, _), line in lines.items():
+            refused.setdefault((name, line), []).append(combination)
+    for (name, line), where in refused.items():
+        if "Expected a int" in line:
+            line += ": give whole numbers, by int_uniform or values"
+        given = {key: value for key, value in where[0].items() if key != name}
+        some = f" (with {told(given)})" if given and len(where) < len(combinations) else ""
+        yield Finding(name, line + some)
+
+
+def names_classes(one: Parameter) -> bool:
+    """Whether a parameter's values may decide which other options there are: text does, numbers and switches don't."""
+    return isinstance(one, Choice) and not all(NUMBER.fullmatch(text) or text in ("True", "False") for text in one.texts)
+
+
+def accepted(
+    sweep: Sweep, values: Values, configs: list[tuple[Values, Config]]
+) -> tuple[Values, dict[tuple[str, str], str]]:
+    """The values without those that the parser refuses, and its lines about these by name and value."""
+    lines = {}
+    while isinstance(found := parse(sweep.fit_arguments(values)), str):
+        others = ({key: value for key, value in values.items() if key != name} for name in values)
+        rest = next((other for other in others if parse(sweep.fit_arguments(other)) != found), None)
+        if rest is None:
+            return values, {**lines, ("command", ""): found}
+        (name,) = values.keys() - rest.keys()
+        lines[name, values[name]] = found
+        values = rest
+    configs.append((values, found))
+    return values, lines
+
+
+def parse(arguments: list[str]) -> Config | str:
+    """The config that arguments of `fit` mean, or the line that refuses them."""
+    printed, refused = io.StringIO(), io.StringIO()
+    try:
+        with redirect_stdout(printed), redirect_stderr(refused):
+            main(["fit", *arguments, "--print_config"])
+    except SystemExit as leaving:
+        if leaving.code == 0:
+            return yaml.safe_load(printed.getvalue())
+        said = str(leaving.code) if isinstance(leaving.code, str) else refused.getvalue().strip().splitlines()[-1]
+    return said.removeprefix("lit-gans: error: ")
+
+
+def of_repetitions(configs: list[tuple[Values, Config]]) -> Iterator[Finding]:
+    """Values that make no difference, and those that make none to the name of the run."""
+    seen: dict[str, Values] = {}
+    named: dict[str, Values] = {}
+    told_of: set[str] = set()
+    for values, config in configs:
+        same, alike = seen.setdefault(json.dumps(config), values), named.setdefault(run_name(config), values)
+        before = same if same != values else alike
+        key = ", ".join(name for name in values if before.get(name) != values[name])
+        if before == values or key in told_of:
+            continue
+        told_of.add(key)
+        rest = {name: value for name, value in values.items() if name not in key.split(", ")}
+        if same != values:
+            yield Finding(key, f"changes nothing with {told(rest)}" if rest else "changes nothing", error=False)
+        else:
+            yield Finding(key, "names no other run: trials of `wandb agent` would share a run directory", error=False)
+
+
+def of_metric(sweep: Sweep, configs: list[Config]) -> Iterator[Finding]:
+    """Whether trials log the metric, and often enough for those that are stopped early."""
+    for config in configs if sweep.metric else ():
+        names = logged_names(config)
+        if not any(name.fullmatch(sweep.metric) for name in names):
+            plain = ", ".join(name.pattern for name in names if name.pattern.isprintable())
+            yield Finding("metric", f"nobody logs {sweep.metric}; {plain or 'nothing is measured'}")
+            return
+    often = [count for config in configs if (count := validations(config)) is not None]
+    if sweep.halving and often and max(often) <= sweep.halving.first:
+        line = f"first looks after {sweep.halving.first} values, and a trial has {max(often):g}: set trainer.val_check_interval"
+        yield Finding("early_terminate", line, error=False)
+
+
+def images(config: Config) -> float | None:
+    """Length of a training in thousands of images; None if it is given in epochs or hours."""
+    if config["max_kimg"]:
+        return config["max_kimg"]
+    steps = config["trainer"]["max_steps"]
+    return steps * config["data"]["init_args"]["batch_size"] / 1000 if steps > 0 else None
+
+
+def validations(config: Config) -> float | None:
+    """How often a training is measured; None if that depends on the number of its images."""
+    kimg, interval = images(config), config["trainer"]["val_check_interval"]
+    if kimg is None or not isinstance(interval, int):
+        return None
+    return 1000 * kimg / config["data"]["init_args"]["batch_size"] // interval
+
+
+def trials(sweep: Sweep) -> str:
+    """How many there will be."""
+    if sweep.method == "grid":
+        return str(min(sweep.size, sweep.run_cap or sweep.size))
+    return str(sweep.run_cap or "any number of")
+
+
+def work(sweep: Sweep, configs: list[Config]) -> str:
+    """Number of trials, and of images in all."""
+    lengths = [length for config in configs if (length := images(config)) is not None]
+    if not lengths or len(lengths) < len(configs):
+        epochs = {config["trainer"]["max_epochs"] for config in configs}
+        each = f" of {epochs.pop()} epochs each" if len(epochs) == 1 and None not in epochs else ""
+        return f"{trials(sweep)} trials{each}"
+    each, count = sum(lengths) / len(lengths), trials(sweep)
+    most = "at most " * bool(sweep.halving)
+    total = f": {most}{int(count) * each:,.0f} kimg in all" if count.isdigit() else ""
+    return f"{count} trials of {each:g} kimg{total}"
+
+
+def told(values: Values) -> str:
+    """In one line."""
+    return " ".join(f"{name}={value}" for name, value in values.items())
