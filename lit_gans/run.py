@@ -139,14 +139,46 @@ def read_config(run_dir: Path) -> Config:
     Raises:
         UserError: the folder is no run directory.
     """
+    path = run_dir / "config.yaml"
     try:
-        config = yaml.safe_load((run_dir / "config.yaml").read_text())
-        identity(config)
+        with open(path) as file:
+            text = file.read(LARGEST + 1)
+        config = yaml.safe_load(text) if len(text) <= LARGEST else None
+        if not is_plain(config):
+            raise TypeError
+        identity(config), labels(config)
     except FileNotFoundError as error:
-        raise UserError(f"there is no {run_dir / 'config.yaml'}: {run_dir} is not the directory of a run") from error
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{run_dir / 'config.yaml'} is not of ours: {run_dir} is not the directory of a run") from error
+        raise UserError(f"there is no {path}: {run_dir} is not the directory of a run") from error
+    except (OSError, UnicodeError, yaml.YAMLError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path} is not of ours: {run_dir} is not the directory of a run") from error
     return config
+
+
+LARGEST = 2**18
+"""Characters of a config; ours have some thousand."""
+
+
+def is_plain(tree: Any, most: int = 10_000, deepest: int = 50) -> bool:
+    """Whether it is made of dicts with names, lists and plain values, and no larger than a config can be.
+
+    The aliases of a few lines of YAML can stand for billions of values, or for a list that holds itself.
+    """
+    waiting, count = [(tree, 0)], 0
+    while waiting:
+        branch, depth = waiting.pop()
+        count += 1
+        if isinstance(branch, dict) and all(isinstance(name, str) for name in branch):
+            branches = list(branch.values())
+        elif isinstance(branch, list):
+            branches = branch
+        elif branch is None or isinstance(branch, (str, int, float)):
+            branches = []
+        else:
+            return False
+        if depth > deepest or count + len(waiting) + len(branches) > most:
+            return False
+        waiting += [(below, depth + 1) for below in branches]
+    return True
 
 
 CONTENTS = {

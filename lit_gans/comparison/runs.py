@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lit_gans.run import identity, labels
 from lit_gans.status import Status
 
 
@@ -63,3 +64,21 @@ class Group:
     dataset: str
     runs: tuple[Run, ...]
     differing: dict[str, Any] = field(default_factory=dict)
+
+
+def told_by(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """What a config tells of its run, as arguments of `Run`: variant, dataset, seed, study, and the config itself.
+
+    Args:
+        config: As in `config.yaml`; W&B has these names beside that, and so may configs of other projects.
+        name: For the variant, where nothing else is known.
+    """
+    try:
+        identity(config)
+        named = labels(config)
+        config = {key: value for key, value in config.items() if key not in ("variant", "dataset", "seed")}
+    except (LookupError, TypeError, AttributeError):
+        named = {"variant": name, "dataset": "", "study": "default"} | config
+    seed = named.get("seed", named.get("seed_everything"))
+    texts = {key: str(named[key]) for key in ("variant", "dataset", "study")}
+    return {**texts, "seed": seed if type(seed) is int else None, "config": config}

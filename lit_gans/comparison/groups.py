@@ -1,0 +1,77 @@
+"""Which runs belong together: those that differ in their seed alone."""
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from lit_gans.comparison.runs import Group, Run
+from lit_gans.run import flatten, identity
+
+SHOWN = 3
+"""Options that a label names at most."""
+
+
+def group_runs(runs: Sequence[Run]) -> list[Group]:
+    """Groups of runs alike in variant, dataset and all of the config that changes the result but the seed.
+
+    So runs of several studies come together, unless their configs differ. Runs of which no config is known are told
+    apart by variant and dataset only. Groups that share these two are labelled by what differs between them.
+
+    Args:
+        runs: Of which each comes into one group; the order of theirs is kept.
+    """
+    alike: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        alike[run.dataset, run.variant, json.dumps(essence(run.config), sort_keys=True)].append(run)
+    found = {key: options(essence(members[0].config)) for key, members in alike.items()}
+    groups, labels = [], Counter()
+    for key in sorted(alike):
+        dataset, variant, _ = key
+        on_dataset = [found[other] for other in found if other[0] == dataset]
+        namesakes = [found[other] for other in found if other[:2] == key[:2]]
+        label = " ".join([variant, *brief(differing(found[key], namesakes))])
+        labels[dataset, label] += 1
+        if labels[dataset, label] > 1:
+            label = f"{label} #{labels[dataset, label]}"
+        groups.append(Group(label, dataset, tuple(alike[key]), differing(found[key], on_dataset)))
+    return groups
+
+
+def essence(config: dict[str, Any]) -> dict[str, Any]:
+    """What of a config changes the result, but the seed; of the config of another project all but seed and study."""
+    try:
+        essence = identity(config)
+    except (LookupError, TypeError, AttributeError):
+        essence = {key: value for key, value in config.items() if key not in ("study", "protocols")}
+    return {key: value for key, value in essence.items() if key not in ("seed", "seed_everything")}
+
+
+def options(essence: dict[str, Any]) -> dict[str, Any]:
+    """With dotted names as on the command line: `model` and `model.loss` for what is in their `class_path`."""
+    flat = flatten(essence) if essence else {}
+    return {re.sub(r"\.(init_args|class_path)(?=\.|$)", "", name).lstrip("."): value for name, value in flat.items()}
+
+
+def differing(one: dict[str, Any], all_of_them: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The options that don't have one value in all of them, those first that have most values, then classes."""
+    values = {name: {str(other.get(name, "missing")) for other in all_of_them} for name in one}
+    names = sorted(one, key=lambda name: (-len(values[name]), name.count(".")))
+    return {name: one[name] for name in names if len(values[name]) > 1}
+
+
+def brief(found: dict[str, Any]) -> list[str]:
+    """The first options with their values, without what goes without saying, and the number of the others."""
+    words = [f"{re.sub(r'^(model|data)[.]', '', name)}={short(value)}" for name, value in found.items()]
+    return words[:SHOWN] + [f"+{len(words) - SHOWN}"] * (len(words) > SHOWN)
+
+
+def short(value: Any) -> str:
+    """A value in few letters: of a class its name and arguments."""
+    if isinstance(value, dict):
+        given = [short(one) if name == "class_path" else f"{name}={short(one)}" for name, one in options(value).items()]
+        return given[0] if len(given) == 1 else f"({','.join(given)})"
+    if isinstance(value, list):
+        return f"[{','.join(map(short, value))}]"
+    return re.sub(r"^([a-z_]\w*\.)+(?=[A-Z])", "", str(value)) if value is not None else "null"
