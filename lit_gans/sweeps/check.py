@@ -1,18 +1,19 @@
-"""What is wrong with a sweep before it runs: its trials are read by the parser of `lit-gans fit`, and nothing is built."""
+"""What is wrong with a sweep before it runs: the parser of `lit-gans fit` reads its trials, and nothing is built."""
 
 import io
 import json
+import math
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from itertools import islice, product
-from typing import Any
 
 import yaml
 
 from lit_gans.cli import main
+from lit_gans.comparison.statistics import better
 from lit_gans.run import Config, run_name
-from lit_gans.sweeps.file import Finding, Sweep
-from lit_gans.sweeps.names import better, logged_names
+from lit_gans.sweeps.file import Finding, Sweep, Values, told
+from lit_gans.sweeps.names import is_logged, measured
 from lit_gans.sweeps.space import NUMBER, Choice, Parameter
 
 MOST_COMBINATIONS = 200
@@ -20,20 +21,18 @@ MOST_COMBINATIONS = 200
 
 SEEDS = ("seed_everything", "data.seed", "data.init_args.seed")
 
-Values = dict[str, str]
 
-
-def examine(sweep: Sweep) -> tuple[list[Finding], list[str]]:
-    """All that is wrong with a sweep whose file could be read, and lines that tell how much work it is."""
+def examine(sweep: Sweep) -> tuple[list[Finding], str]:
+    """All that is wrong with a sweep whose file could be read, and a line that tells how much work it is."""
     findings = [*of_search(sweep)]
     if sweep.fit_arguments({}) is None:
         unknown = Finding("command", "is not `lit-gans fit`, so nobody knows what it makes of its options", error=False)
-        return [*findings, unknown], [f"{trials(sweep)} trials"]
+        return [*findings, unknown], f"{trials(sweep)} trials"
     configs: list[tuple[Values, Config]] = []
     findings += of_options(sweep, configs)
     findings += of_repetitions(configs)
     findings += of_metric(sweep, [config for _, config in configs])
-    return findings, [work(sweep, [config for _, config in configs])]
+    return findings, work(sweep, [config for _, config in configs])
 
 
 def of_search(sweep: Sweep) -> Iterator[Finding]:
@@ -44,10 +43,12 @@ def of_search(sweep: Sweep) -> Iterator[Finding]:
         if name in SEEDS and len(one.edges) > 1:
             line = "a seed is nothing to search for: repeat the best trials with several seeds (`lit-gans study`)"
             yield Finding(name, line, error=False)
-    for lower in (True, False):
-        goal = "minimize" if lower else "maximize"
-        if sweep.metric and better(sweep.metric) == ("lower" if lower else "higher") and sweep.goal != goal:
-            yield Finding("metric", f"{sweep.metric} is better if {'smaller' if lower else 'larger'}: goal: {goal}")
+    if sweep.metric.startswith(("val/", "best/")):
+        goal = "maximize" if better(sweep.metric) == "max" else "minimize"
+        if sweep.goal != goal:
+            yield Finding(
+                "metric", f"{'more' if goal == 'maximize' else 'less'} {sweep.metric} is better: goal: {goal}"
+            )
 
 
 def of_options(sweep: Sweep, configs: list[tuple[Values, Config]]) -> Iterator[Finding]:
@@ -59,7 +60,8 @@ def of_options(sweep: Sweep, configs: list[tuple[Values, Config]]) -> Iterator[F
     """
     classes = {name: one.edges for name, one in sweep.parameters.items() if names_classes(one)}
     others = {name: one.edges for name, one in sweep.parameters.items() if name not in classes}
-    combinations = [dict(zip(classes, texts, strict=True)) for texts in islice(product(*classes.values()), MOST_COMBINATIONS)]
+    some = islice(product(*classes.values()), MOST_COMBINATIONS)
+    combinations = [dict(zip(classes, texts, strict=True)) for texts in some]
     refused: dict[tuple[str, str], list[Values]] = {}
     for combination in combinations:
         base, lines = accepted(sweep, {**{name: edges[0] for name, edges in others.items()}, **combination}, configs)
@@ -72,14 +74,16 @@ def of_options(sweep: Sweep, configs: list[tuple[Values, Config]]) -> Iterator[F
     for (name, line), where in refused.items():
         if "Expected a int" in line:
             line += ": give whole numbers, by int_uniform or values"
+        alike = [one for one in combinations if one.get(name) == where[0].get(name)]
         given = {key: value for key, value in where[0].items() if key != name}
-        some = f" (with {told(given)})" if given and len(where) < len(combinations) else ""
-        yield Finding(name, line + some)
+        there = f" (with {told(given)})" if given and len(where) < len(alike) else ""
+        yield Finding(name, line + there)
 
 
 def names_classes(one: Parameter) -> bool:
     """Whether a parameter's values may decide which other options there are: text does, numbers and switches don't."""
-    return isinstance(one, Choice) and not all(NUMBER.fullmatch(text) or text in ("True", "False") for text in one.texts)
+    plain = (NUMBER.fullmatch(text) or text in ("True", "False") for text in one.edges)
+    return isinstance(one, Choice) and not all(plain)
 
 
 def accepted(
@@ -133,16 +137,16 @@ def of_repetitions(configs: list[tuple[Values, Config]]) -> Iterator[Finding]:
 
 def of_metric(sweep: Sweep, configs: list[Config]) -> Iterator[Finding]:
     """Whether trials log the metric, and often enough for those that are stopped early."""
-    for config in configs if sweep.metric else ():
-        names = logged_names(config)
-        if not any(name.fullmatch(sweep.metric) for name in names):
-            plain = ", ".join(name.pattern for name in names if name.pattern.isprintable())
-            yield Finding("metric", f"nobody logs {sweep.metric}; {plain or 'nothing is measured'}")
-            return
-    often = [count for config in configs if (count := validations(config)) is not None]
-    if sweep.halving and often and max(often) <= sweep.halving.first:
-        line = f"first looks after {sweep.halving.first} values, and a trial has {max(often):g}: set trainer.val_check_interval"
-        yield Finding("early_terminate", line, error=False)
+    if not sweep.metric:
+        return
+    if missing := next((config for config in configs if not is_logged(sweep.metric, config)), None):
+        names = ", ".join(measured(missing)) or "nothing: it is not measured"
+        yield Finding("metric", f"nobody logs {sweep.metric}; a trial logs {names}")
+    often = max((count for config in configs if (count := validations(config)) is not None), default=None)
+    if often is not None and often <= (sweep.halving.first if sweep.halving else 0):
+        wanted = f"{sweep.halving.first + 1} times" if sweep.halving else "once"
+        line = f"a trial is measured {often} times, and must be at least {wanted}: see trainer.val_check_interval"
+        yield Finding("early_terminate" if sweep.halving else "metric", line)
 
 
 def images(config: Config) -> float | None:
@@ -153,12 +157,12 @@ def images(config: Config) -> float | None:
     return steps * config["data"]["init_args"]["batch_size"] / 1000 if steps > 0 else None
 
 
-def validations(config: Config) -> float | None:
+def validations(config: Config) -> int | None:
     """How often a training is measured; None if that depends on the number of its images."""
     kimg, interval = images(config), config["trainer"]["val_check_interval"]
     if kimg is None or not isinstance(interval, int):
         return None
-    return 1000 * kimg / config["data"]["init_args"]["batch_size"] // interval
+    return math.ceil(1000 * kimg / config["data"]["init_args"]["batch_size"]) // interval
 
 
 def trials(sweep: Sweep) -> str:
@@ -179,8 +183,3 @@ def work(sweep: Sweep, configs: list[Config]) -> str:
     most = "at most " * bool(sweep.halving)
     total = f": {most}{int(count) * each:,.0f} kimg in all" if count.isdigit() else ""
     return f"{count} trials of {each:g} kimg{total}"
-
-
-def told(values: Values) -> str:
-    """In one line."""
-    return " ".join(f"{name}={value}" for name, value in values.items())

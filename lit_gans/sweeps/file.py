@@ -23,6 +23,9 @@ KEYS = {
 METHODS = ("grid", "random", "bayes")
 GOALS = ("minimize", "maximize")
 
+Values = dict[str, str]
+"""Parameters of a trial, as its command gets them."""
+
 
 class Finding(NamedTuple):
     """What is wrong in a file, or (not an `error`) at least odd: the key, and a line that says what to do."""
@@ -66,7 +69,7 @@ class Sweep:
     asked: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def grid(self) -> Iterator[dict[str, str]]:
+    def grid(self) -> Iterator[Values]:
         """All combinations, the last parameter changing fastest."""
         choices = [one.grid for one in self.parameters.values()]
         return (dict(zip(self.parameters, texts, strict=True)) for texts in product(*choices))
@@ -76,7 +79,7 @@ class Sweep:
         """How many combinations a grid has."""
         return prod(len(one.grid) for one in self.parameters.values())
 
-    def point(self, number: int) -> dict[str, str]:
+    def point(self, number: int) -> Values:
         """The combination of that number."""
         return next(islice(self.grid, number, None))
 
@@ -203,3 +206,8 @@ def read_cap(given: Any) -> int | None:
     if given is not None and (not isinstance(given, int) or given < 1):
         raise Refused(f"must be a number of trials, not {given!r}")
     return given
+
+
+def told(values: Mapping[str, Any]) -> str:
+    """In one line."""
+    return " ".join(f"{name}={value}" for name, value in values.items())

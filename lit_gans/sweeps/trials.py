@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import math
+import shlex
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,11 +21,13 @@ from optuna.trial import FrozenTrial, TrialState
 from lit_gans.errors import UserError
 from lit_gans.jobs import Job
 from lit_gans.status import Status, is_held, read_status, write_status
-from lit_gans.sweeps.file import Sweep
+from lit_gans.sweeps.file import Sweep, Values, told
 from lit_gans.sweeps.space import Choice
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 WORKER_LOCK = ".sweep.lock"
+SHOWN = 10
+"""Best trials in a report."""
 
 
 @dataclass
@@ -40,7 +44,7 @@ class Running:
     """
 
     trial: optuna.Trial
-    values: dict[str, str]
+    values: Values
     run_dir: Path
     lock: FileLock
     read: int = 0
@@ -163,7 +167,7 @@ class Trials:
         taken.set_user_attr("stopped", False)
         return self.made(taken, lock)
 
-    def fixed(self, number: int) -> dict[str, str]:
+    def fixed(self, number: int) -> Values:
         """The parameters of a new trial that Optuna doesn't choose: all of a grid, and those with probabilities."""
         if self.sweep.method == "grid":
             return self.sweep.point(number)
@@ -269,8 +273,8 @@ class Trials:
             lines += [f"{self.sweep.metric:>12}  trial  parameters"]
             lines += [f"{trial.value:12.5g}  {trial.number:5}  {told(trial.params)}" for trial in done[:SHOWN]]
             best = {name: str(done[0].params[name]) for name in self.sweep.parameters}
-            words = self.sweep.arguments(best)
-            command = [*["lit-gans"] * (words[1:3] == ["-m", "lit_gans"]), *words[3 * (words[1:3] == ["-m", "lit_gans"]) :]]
+            fit = self.sweep.fit_arguments(best)
+            command = self.sweep.arguments(best) if fit is None else ["lit-gans", "fit", *fit]
             lines += [f"the best one again: {shlex.join(command)}"]
         return "\n".join([*lines, f"all side by side: lit-gans compare {self.folder}"])
 

@@ -1,10 +1,9 @@
 """sweep: the trials of one of W&B's sweep files without its server, and what is wrong with such a file before."""
 
-import shlex
 from pathlib import Path
 
 from lit_gans.errors import UserError, at_least
-from lit_gans.sweeps.file import Sweep, read_sweep
+from lit_gans.sweeps.file import read_sweep
 
 
 def run(file: Path, *, workers: int = 1, count: int | None = None, seed: int = 0) -> None:
@@ -27,7 +26,9 @@ def run(file: Path, *, workers: int = 1, count: int | None = None, seed: int = 0
     sweep, findings = read_sweep(file)
     total = count or (sweep.run_cap if sweep else None)
     if sweep:
-        findings = [one for one in examined(sweep)[0] if one.key != "run_cap"]
+        from lit_gans.sweeps.check import examine
+
+        findings = [one for one in examine(sweep)[0] if one.key != "run_cap"]
         if not total and sweep.method != "grid":
             raise UserError(f"{file}: a {sweep.method} search has no end: give it run_cap, or --count")
     if errors := [one for one in findings if one.error]:
@@ -60,9 +61,11 @@ def check(file: Path) -> None:
         file: W&B's YAML.
     """
     sweep, findings = read_sweep(file)
-    work = []
     if sweep:
-        findings, work = examined(sweep)
-    print("\n".join([*map(str, findings), *work]))
+        from lit_gans.sweeps.check import examine
+
+        findings, work = examine(sweep)
+        print(work)
+    print("\n".join(map(str, findings)))
     if any(one.error for one in findings):
         raise UserError(f"{file} has {sum(one.error for one in findings)} errors")
