@@ -1,5 +1,6 @@
 """The command line: `lit-gans VERB ...`."""
 
+import json
 import os
 import re
 import sys
@@ -19,22 +20,25 @@ VERBS = {
     "translate": "make images of photos by a run of an image-to-image model",
     "upscale": "enlarge photos by a run of a super-resolution model",
     "evaluate": "measure a run, a checkpoint or a folder of images with all scores",
+    "study run": "train what is missing of a study: variants x datasets x seeds",
+    "study status": "show what is done of a study",
+    "sweep run": "search hyper-parameters as a W&B sweep file says, without a server",
+    "sweep check": "find what is wrong in a W&B sweep file",
 }
+"""The function of `study run` is `run` in `verbs/study.py`."""
+HELP = ("-h", "--help")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one verb; what the user can mend is said in one line, with an exit code that is not 0."""
     warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {' '.join(str(message).split())}\n"
     arguments = sys.argv[1:] if arguments is None else arguments
-    verb = arguments[0] if arguments else "--help"
-    if verb in ("-h", "--help"):
-        lines = [f"  {name:10} {what}" for name, what in VERBS.items()]
-        print("\n".join(["usage: lit-gans VERB ... (lit-gans VERB --help tells more)", "", *lines]))
+    verb = next((name for name in VERBS if arguments[: name.count(" ") + 1] == name.split()), None)
+    if verb is None:
+        show_verbs(arguments)
         return
-    if verb not in VERBS:
-        raise SystemExit(f"lit-gans: error: there is no verb {verb!r}; the verbs are {', '.join(VERBS)}")
     try:
-        run_verb(verb, arguments)
+        run_verb(verb, arguments[verb.count(" ") + 1 :])
     except KeyboardInterrupt:
         raise SystemExit(f"lit-gans: {verb} was interrupted") from None
     except SystemExit as leaving:
@@ -47,33 +51,64 @@ def main(arguments: list[str] | None = None) -> None:
         raise
 
 
+def show_verbs(arguments: list[str]) -> None:
+    """Lists all verbs, or those that begin with the word given.
+
+    Raises:
+        SystemExit: there is no such verb.
+    """
+    first, second = [*arguments, "--help", "--help"][:2]
+    shown = {name: what for name, what in VERBS.items() if first in HELP or name.startswith(f"{first} ")}
+    if not shown or first not in HELP and second not in HELP:
+        verb = f"{first} {second}" if shown else first
+        raise SystemExit(f"lit-gans: error: there is no verb {verb!r}; the verbs are {', '.join(shown or VERBS)}")
+    lines = [f"  {name:13} {what}" for name, what in shown.items()]
+    print("\n".join(["usage: lit-gans VERB ... (lit-gans VERB --help tells more)", "", *lines]))
+
+
 def run_verb(verb: str, arguments: list[str]) -> None:
     """Imports what the verb needs, and nothing before; classes in files of the current folder can be named."""
     sys.path.append(os.getcwd())
-    if verb in ("sample", "translate", "upscale", "evaluate"):
-        run_function(getattr(import_module(f"lit_gans.verbs.{verb}"), verb), arguments[1:])
-    else:
+    if verb in ("fit", "validate", "test"):
         from lit_gans.verbs.fit import GANCLI
 
-        GANCLI(arguments)
+        GANCLI([verb, *arguments])
+    else:
+        module, function = verb.split()[0], verb.split()[-1]
+        run_function(verb, getattr(import_module(f"lit_gans.verbs.{module}"), function), arguments)
 
 
-def run_function(function: Callable[..., None], arguments: list[str]) -> None:
-    """Calls a verb that is a function: what stands before its `*` is given by place, and may be left out if it can."""
-    from lit_gans import metrics
+def run_function(verb: str, function: Callable[..., None], arguments: list[str]) -> None:
+    """Calls a verb that is a function.
+
+    What stands before its `*` is given by place, and may be left out if it can; what follows `--` are its `options`.
+    """
+    from jsonargparse import ActionYesNo
+
     from lit_gans.explain import Parser
-    from lit_gans.parsing import learn_short_names, mend_parser
 
-    mend_parser()
-    learn_short_names(metrics)
+    if "torch" in sys.modules:  # a verb that does without names no classes
+        from lit_gans import metrics
+        from lit_gans.parsing import learn_short_names, mend_parser
+
+        mend_parser()
+        learn_short_names(metrics)
+    if "--" in arguments:
+        cut = arguments.index("--")
+        arguments = [*arguments[:cut], f"--options={json.dumps(arguments[cut + 1 :])}"]
     title, _, described = function.__doc__.partition("Args:")
-    parser = Parser(prog=f"lit-gans {function.__name__}", description=title.strip(), allow_abbrev=False)
+    parser = Parser(prog=f"lit-gans {verb}", description=title.strip(), allow_abbrev=False)
     parser.add_argument("--config", action="config")
-    by_place = [one for one in signature(function).parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
+    parameters = signature(function).parameters.values()
+    by_place = [one for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
     optional = {one.name: one for one in by_place if one.default is not one.empty}
-    parser.add_function_arguments(function, as_positional=True, skip=set(optional))
-    for name, one in optional.items():
+    flags = {one.name: one for one in parameters if one.annotation is bool}
+    parser.add_function_arguments(function, as_positional=True, skip={*optional, *flags})
+    for name, one in (optional | flags).items():
         told = re.search(rf"\b{name}: (.*)", described)[1]
-        parser.add_argument(name, nargs="?", type=one.annotation, default=one.default, help=told)
+        if name in flags:
+            parser.add_argument(f"--{name}", action=ActionYesNo, default=one.default, help=told)
+        else:
+            parser.add_argument(name, nargs="?", type=one.annotation, default=one.default, help=told)
     given = parser.instantiate(parser.parse_args(arguments))
     function(**{name: value for name, value in given.items() if name != "config"})

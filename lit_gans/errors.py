@@ -21,8 +21,7 @@ def at_least(least: int, **arguments: float) -> None:
 def line_for_user(error: BaseException | None) -> str | None:
     """What is wrong, if the user can mend it: the parser and Lightning wrap our errors in theirs."""
     while error is not None:
-        lightnings = type(error).__name__ == "MisconfigurationException"  # not worth importing it for
-        if isinstance(error, UserError) or lightnings:
+        if isinstance(error, UserError) or type(error).__name__ == "MisconfigurationException":  # Lightning's
             return " ".join(str(error).split())
         if isinstance(error, OSError) and error.strerror:
             return f"{error.filename or 'writing'}: {error.strerror}"

@@ -1,28 +1,12 @@
 """Turns the parser's long complaints into one line, with the nearest right name where a name is wrong."""
 
 import re
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 from inspect import signature
 
 from jsonargparse import ArgumentParser
-
-from datamodules.base import Data
-from lit_gans.augment import Augment
-from lit_gans.base import AdversarialModule
-from lit_gans.losses import AdversarialLoss
-from lit_gans.metrics.features import FeatureNetwork
-from lit_gans.metrics.protocol import Protocol
-from lit_gans.metrics.score import Score
-from lit_gans.networks import Discriminator, Generator, Translator
-from lit_gans.penalties import Penalty
-from lit_gans.perceptual import PerceptualNetwork
-from lit_gans.schedules import Schedule
-
-FAMILIES = (
-    *(AdversarialModule, Data, AdversarialLoss, Penalty, Augment, Schedule, PerceptualNetwork),
-    *(FeatureNetwork, Score, Protocol, Generator, Discriminator, Translator),
-)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -32,9 +16,31 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {by_lower[found[0]]}?" if found else ""
 
 
+def families() -> list[type]:
+    """Classes whose subclasses a config can name; of a command that does without torch none."""
+    if "torch" not in sys.modules:
+        return []
+    from datamodules.base import Data
+    from lit_gans.augment import Augment
+    from lit_gans.base import AdversarialModule
+    from lit_gans.losses import AdversarialLoss
+    from lit_gans.metrics.features import FeatureNetwork
+    from lit_gans.metrics.protocol import Protocol
+    from lit_gans.metrics.score import Score
+    from lit_gans.networks import Discriminator, Generator, Translator
+    from lit_gans.penalties import Penalty
+    from lit_gans.perceptual import PerceptualNetwork
+    from lit_gans.schedules import Schedule
+
+    return [
+        *(AdversarialModule, Data, AdversarialLoss, Penalty, Augment, Schedule, PerceptualNetwork),
+        *(FeatureNetwork, Score, Protocol, Generator, Discriminator, Translator),
+    ]
+
+
 def our_classes() -> list[type]:
     """Every class of this project that a config can name, once its module is imported."""
-    found, waiting = [], list(FAMILIES)
+    found, waiting = [], families()
     while waiting:
         cls = waiting.pop()
         waiting += cls.__subclasses__()

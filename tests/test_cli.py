@@ -25,7 +25,27 @@ def test_help_needs_neither_torch_nor_lightning():
         "assert not {'torch', 'lightning', 'wandb'} & sys.modules.keys()"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert all(verb in shown for verb in ("fit", "validate", "test", "sample"))
+    assert all(verb in shown for verb in ("fit", "validate", "test", "sample", "study run", "sweep check"))
+
+
+@pytest.mark.parametrize(("given", "shown", "absent"), [("study", "study run", "fit"), ("sweep -h", "check", "fit")])
+def test_verbs_of_two_words_are_listed(given, shown, absent, capsys):
+    main(given.split())
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert any(shown in line for line in lines)
+    assert not any(line.split()[0] == absent for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ("study walk", "there is no verb 'study walk'; the verbs are study run, study status"),
+        ("run", "there is no verb 'run'; the verbs are fit, "),
+        ("run study", "there is no verb 'run'; the verbs are fit, "),
+    ],
+)
+def test_verbs_that_are_none(given, line, capsys):
+    assert line in fails(given.split(), capsys)
 
 
 def test_a_run_from_start_to_samples(capsys):
