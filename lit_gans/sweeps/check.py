@@ -14,7 +14,7 @@ from lit_gans.comparison.statistics import better
 from lit_gans.run import Config, run_name
 from lit_gans.sweeps.file import Finding, Sweep, Values, told
 from lit_gans.sweeps.names import is_logged, measured
-from lit_gans.sweeps.space import NUMBER, Choice, Parameter
+from lit_gans.sweeps.space import NUMBER, Choice, Parameter, Range
 
 MOST_COMBINATIONS = 200
 """Of classes; of more, so many are looked at."""
@@ -66,7 +66,8 @@ def of_options(sweep: Sweep, configs: list[tuple[Values, Config]]) -> Iterator[F
     for combination in combinations:
         base, lines = accepted(sweep, {**{name: edges[0] for name, edges in others.items()}, **combination}, configs)
         for name, text in ((name, text) for name, edges in others.items() for text in edges):
-            if base.get(name) != text and (name, text) not in lines:
+            told_of = isinstance(sweep.parameters[name], Range) and any(name == key for key, _ in lines)
+            if base.get(name) != text and (name, text) not in lines and not told_of:
                 _, more = accepted(sweep, base | {name: text}, configs)
                 lines |= more
         for (name, _), line in lines.items():
@@ -74,6 +75,7 @@ def of_options(sweep: Sweep, configs: list[tuple[Values, Config]]) -> Iterator[F
     for (name, line), where in refused.items():
         if "Expected a int" in line:
             line += ": give whole numbers, by int_uniform or values"
+        line = line.removeprefix(f"{name.rpartition('.')[2]}: ")
         alike = [one for one in combinations if one.get(name) == where[0].get(name)]
         given = {key: value for key, value in where[0].items() if key != name}
         there = f" (with {told(given)})" if given and len(where) < len(alike) else ""

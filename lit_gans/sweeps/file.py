@@ -84,12 +84,15 @@ class Sweep:
         return next(islice(self.grid, number, None))
 
     def arguments(self, values: Mapping[str, str]) -> list[str]:
-        """The command of a trial, its macros resolved as W&B's agent does; `lit-gans` is the one that is running."""
+        """The command of a trial, its macros resolved as W&B's agent does; `lit-gans` is the one that is running.
+
+        Parameters come in the order of their names, so that `model.penalties` stands before `model.penalties.weight`.
+        """
         macros = {
             "${env}": [],
             "${interpreter}": [sys.executable],
             "${program}": [self.program],
-            "${args}": [f"--{name}={value}" for name, value in values.items()],
+            "${args}": [f"--{name}={value}" for name, value in sorted(values.items())],
             "lit-gans": [sys.executable, "-m", "lit_gans"],
         }
         words = [found for word in self.command for found in macros.get(word, [word])]

@@ -66,6 +66,7 @@ def check(file: Path) -> None:
 
         findings, work = examine(sweep)
         print(work)
-    print("\n".join(map(str, findings)))
+    for one in findings:
+        print(one)
     if any(one.error for one in findings):
         raise UserError(f"{file} has {sum(one.error for one in findings)} errors")
