@@ -99,7 +99,7 @@ def parameter(given: Any) -> Parameter:
         raise Refused(f"give it `value`, `values`, or `min` and `max`, not {given!r}")
     if "parameters" in given:
         raise Refused("nested parameters are not all searched by W&B: write flat ones with dotted names")
-    kind = given.get("distribution") or guessed(given)
+    kind = str(given.get("distribution") or guessed(given))
     if kind == "log_uniform":
         raise Refused(
             "min and max of log_uniform are exponents of e: use log_uniform_values, with the values themselves"
