@@ -13,7 +13,6 @@ from lit_gans.cli import main
 from lit_gans.comparison.statistics import better
 from lit_gans.run import Config, run_name
 from lit_gans.sweeps.file import Finding, Sweep, Values, told
-from lit_gans.sweeps.names import is_logged, measured
 from lit_gans.sweeps.space import NUMBER, Choice, Parameter, Range
 
 MOST_COMBINATIONS = 200
@@ -30,7 +29,7 @@ def examine(sweep: Sweep) -> tuple[list[Finding], str]:
         return [*findings, unknown], f"{trials(sweep)} trials"
     configs: list[tuple[Values, Config]] = []
     findings += of_options(sweep, configs)
-    findings += of_repetitions(configs)
+    findings += of_repetitions(sweep, configs)
     findings += of_metric(sweep, [config for _, config in configs])
     return findings, work(sweep, [config for _, config in configs])
 
@@ -94,7 +93,7 @@ def accepted(
     """The values without those that the parser refuses, and its lines about these by name and value."""
     lines = {}
     while isinstance(found := parse(sweep.fit_arguments(values)), str):
-        others = ({key: value for key, value in values.items() if key != name} for name in values)
+        others = ({key: value for key, value in values.items() if key != name} for name in sorted(values, reverse=True))
         rest = next((other for other in others if parse(sweep.fit_arguments(other)) != found), None)
         if rest is None:
             return values, {**lines, ("command", ""): found}
@@ -118,12 +117,14 @@ def parse(arguments: list[str]) -> Config | str:
     return said.removeprefix("lit-gans: error: ")
 
 
-def of_repetitions(configs: list[tuple[Values, Config]]) -> Iterator[Finding]:
+def of_repetitions(sweep: Sweep, configs: list[tuple[Values, Config]]) -> Iterator[Finding]:
     """Values that make no difference, and those that make none to the name of the run."""
     seen: dict[str, Values] = {}
     named: dict[str, Values] = {}
     told_of: set[str] = set()
     for values, config in configs:
+        if len(values) < len(sweep.parameters):  # some were refused
+            continue
         same, alike = seen.setdefault(json.dumps(config), values), named.setdefault(run_name(config), values)
         before = same if same != values else alike
         key = ", ".join(name for name in values if before.get(name) != values[name])
@@ -139,6 +140,8 @@ def of_repetitions(configs: list[tuple[Values, Config]]) -> Iterator[Finding]:
 
 def of_metric(sweep: Sweep, configs: list[Config]) -> Iterator[Finding]:
     """Whether trials log the metric, and often enough for those that are stopped early."""
+    from lit_gans.sweeps.names import is_logged, measured  # and torch with them
+
     if not sweep.metric:
         return
     if missing := next((config for config in configs if not is_logged(sweep.metric, config)), None):

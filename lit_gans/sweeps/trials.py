@@ -1,7 +1,5 @@
 """The trials of a sweep: which one is next, what it is doing, and how it ended; shared by any number of processes."""
 
-import csv
-import io
 import json
 import math
 import shlex
@@ -22,6 +20,7 @@ from lit_gans.errors import UserError
 from lit_gans.jobs import Job
 from lit_gans.status import Status, is_held, read_status, write_status
 from lit_gans.sweeps.file import Sweep, Values, told
+from lit_gans.sweeps.outcome import logged, why
 from lit_gans.sweeps.space import Choice
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -91,11 +90,12 @@ class Trials:
                 reason = f"{self.folder / 'sweep.journal'} is damaged ({error})"
                 raise UserError(f"{reason}: cut off its last line, or delete it") from error
             asked = {key: json.dumps(value, default=str) for key, value in self.sweep.asked.items()}
-            before = self.study.user_attrs.get("asked", asked)
-            if differing := [key for key in asked if before.get(key) != asked[key]]:
+            before = self.study.user_attrs.get("asked")
+            if before is None:
+                self.study.set_user_attr("asked", asked)
+            elif differing := [key for key in asked if before.get(key) != asked[key]]:
                 was = f"{self.folder} was begun with another {' and '.join(differing)}"
                 raise UserError(f"{was}: give the sweep another `name`, or delete the folder")
-            self.study.set_user_attr("asked", asked)
 
     def jobs(self) -> Iterator[Job]:
         """The commands to run, each proposed when it is asked for."""
@@ -206,6 +206,8 @@ class Trials:
         Returns:
             A line that tells it.
         """
+        if code == 0:
+            self.is_bad(job)  # too late for itself, but others are compared with it
         running = self.running.pop(job.name)
         number = running.trial.number
         try:
@@ -277,25 +279,3 @@ class Trials:
             command = self.sweep.arguments(best) if fit is None else ["lit-gans", "fit", *fit]
             lines += [f"the best one again: {shlex.join(command)}"]
         return "\n".join([*lines, f"all side by side: lit-gans compare {self.folder}"])
-
-
-def logged(path: Path) -> dict[str, list[float]]:
-    """The values of each name in `metrics.csv`, without the rows that have none; a torn last line is left out."""
-    if not path.exists():
-        return {}
-    text = path.read_text()
-    columns: dict[str, list[float]] = {}
-    for row in csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])):
-        for name, value in row.items():
-            if value:
-                columns.setdefault(name, []).append(float(value))
-    return columns
-
-
-def why(run_dir: Path, log: Path) -> str:
-    """Why a training failed: what its status says, or else the last line that it printed."""
-    status = read_status(run_dir)
-    if status.state == "failed":
-        return status.reason
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip().removeprefix("lit-gans: error: ") if lines else "it printed nothing"
