@@ -61,6 +61,8 @@ def of_options(sweep: Sweep, configs: list[tuple[Values, Config]]) -> Iterator[F
     others = {name: one.edges for name, one in sweep.parameters.items() if name not in classes}
     some = islice(product(*classes.values()), MOST_COMBINATIONS)
     combinations = [dict(zip(classes, texts, strict=True)) for texts in some]
+    if (there := math.prod(map(len, classes.values()))) > MOST_COMBINATIONS:
+        yield Finding("parameters", f"only {MOST_COMBINATIONS} of {there} combinations were looked at", error=False)
     refused: dict[tuple[str, str], list[Values]] = {}
     for combination in combinations:
         base, lines = accepted(sweep, {**{name: edges[0] for name, edges in others.items()}, **combination}, configs)
@@ -69,7 +71,7 @@ def of_options(sweep: Sweep, configs: list[tuple[Values, Config]]) -> Iterator[F
             if base.get(name) != text and (name, text) not in lines and not told_of:
                 _, more = accepted(sweep, base | {name: text}, configs)
                 lines |= more
-        for (name, _), line in lines.items():
+        for name, line in dict.fromkeys((name, line) for (name, _), line in lines.items()):
             refused.setdefault((name, line), []).append(combination)
     for (name, line), where in refused.items():
         if "Expected a int" in line:
