@@ -57,11 +57,8 @@ def rows(number):
 
 def test_trainings_of_a_sweep(capsys):
     """Each has its own run directory, stays off the network, and is compared with the others."""
-    run(
-        sweep_file(
-            {"model.loss": {"values": ["Hinge", "LeastSquares"]}}, "--max_kimg=0.7", "--trainer.val_check_interval=5"
-        )
-    )
+    parameters = {"model.loss": {"values": ["Hinge", "LeastSquares"]}}
+    run(sweep_file(parameters, "--max_kimg=0.7", "--trainer.val_check_interval=5"))
     printed = capsys.readouterr().out
     for trial, loss in zip(trials(), ("Hinge", "LeastSquares"), strict=True):
         run_dir = Path("runs/s") / str(trial.number)
@@ -113,12 +110,12 @@ def test_a_killed_training_continues_exactly_where_it_was(child_only):
 @pytest.mark.slow
 def test_a_bad_training_is_stopped_early():
     parameters = {"model.generator_lr": {"values": [1.0e-3, 1.0e-12]}}
-    options = ("--max_kimg=200", "--trainer.val_check_interval=40", "--trainer.log_every_n_steps=40")
+    options = ("--max_kimg=100", "--trainer.val_check_interval=40", "--trainer.log_every_n_steps=40")
     run(sweep_file(parameters, *options, run_cap=2, early_terminate={"type": "hyperband", "min_iter": 1}))
     assert [trial.state.name for trial in trials()] == ["COMPLETE", "PRUNED"]
     status = read_status(Path("runs/s/1"))
     assert status.state == "stopped"
     assert status.reason.startswith("stopped early by the sweep: best/fid")
-    assert status.length == {"max_kimg": 200}
+    assert status.length == {"max_kimg": 100}
     assert len(rows(1)) < len(rows(0))
     assert Path("runs/s/1/checkpoints/last.ckpt").exists()

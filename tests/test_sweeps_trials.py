@@ -236,6 +236,21 @@ def test_bad_trials_are_stopped_early(capsys):
     assert "trial 1 stopped early" in capsys.readouterr().out
 
 
+def test_a_trial_that_ended_between_two_looks_counts_for_those_after_it():
+    halving = {"type": "hyperband", "min_iter": 1}
+    sweep, _ = read_sweep(sweep_file([1, 2], early_terminate=halving))
+    one = Trials(Path("runs/s"), sweep)
+    for value, bad in ((1, False), (2, True)):
+        job = next(one.jobs())
+        Path(f"runs/s/{job.name}/metrics.csv").write_text(f"val/fid\n{value}\n{value}\n")
+        if bad:
+            assert one.is_bad(job)
+            assert not one.is_bad(job)  # that is said once
+        one.end(job, 143 if bad else 0)
+    assert states() == ["COMPLETE", "PRUNED"]
+    assert trials()[0].intermediate_values == {0: 1, 1: 1}
+
+
 def proposals(method, total, seed=0, share=1):
     """Parameters that are proposed one after another, by processes in turn, when trials end as they come."""
     parameters = {
