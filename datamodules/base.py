@@ -12,6 +12,7 @@ from torchvision.transforms.v2.functional import resize
 from datamodules.batches import Labelled
 from datamodules.stream import Endless, InOrder, Ordered, Stream
 from lit_gans.errors import UserError, at_least
+from lit_gans.randomness import keyed_generator
 
 SPLITS = ("train", "test")
 
@@ -129,6 +130,8 @@ class ImageData(Data):
     Args:
         image_size: height and width in pixels; images of another size are resized once, bilinear with antialias.
         root: folder of the data.
+        n_train: number of images to train on, drawn once and for all whatever the seed, and a smaller number from
+            within a larger one; None for all. Metrics compare with all of the split, so their numbers stay comparable.
         **common: see `Data`.
 
     Attributes:
@@ -137,10 +140,10 @@ class ImageData(Data):
 
     channels: int
 
-    def __init__(self, *, image_size: int, root: str = "data", **common: Any) -> None:
+    def __init__(self, *, image_size: int, root: str = "data", n_train: int | None = None, **common: Any) -> None:
         super().__init__(**common)
-        at_least(1, image_size=image_size)
-        self.image_size, self.root = image_size, root
+        at_least(1, image_size=image_size, **{} if n_train is None else {"n_train": n_train})
+        self.image_size, self.root, self.n_train = image_size, root, n_train
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -154,9 +157,23 @@ class ImageData(Data):
             self._loaded[name] = self._resized(images), labels
         return self._loaded[name]
 
+    def setup(self, stage: str | None = None) -> None:
+        """Loads both splits, once.
+
+        Raises:
+            UserError: there are fewer images than `n_train`.
+        """
+        super().setup(stage)
+        if self.n_train and self.n_train > (there := len(self.split("train")[0])):
+            raise UserError(f"data.n_train={self.n_train}, but {self.name} has {there} training images")
+
     def training(self, **share: int) -> Stream:
-        """The training images and their labels."""
-        return Stream(*self.split("train"), seed=self.seed, flip=self.flip, **share)
+        """The training images and their labels, or `n_train` of them."""
+        images, labels = self.split("train")
+        if self.n_train:
+            some = torch.randperm(len(images), generator=keyed_generator("n_train"))[: self.n_train]
+            images, labels = images[some], labels[some]
+        return Stream(images, labels, seed=self.seed, flip=self.flip, **share)
 
     def evaluation(self, **share: int) -> InOrder:
         """The test images and their labels."""

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import length_hint
@@ -35,7 +35,13 @@ class Job:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-def run_jobs(jobs: Iterable[Job], workers: int, *, total: int | None = None) -> Iterator[tuple[Job, int]]:
+def run_jobs(
+    jobs: Iterable[Job],
+    workers: int,
+    *,
+    total: int | None = None,
+    enough: Callable[[Job], bool] = lambda job: False,
+) -> Iterator[tuple[Job, int]]:
     """Runs jobs, `workers` at a time, with the processor's cores and the GPUs divided among them.
 
     When this process is interrupted or told to terminate, or the caller asks for no more, the running ones are told to
@@ -45,6 +51,7 @@ def run_jobs(jobs: Iterable[Job], workers: int, *, total: int | None = None) -> 
         jobs: Asked for the next one when a worker is free, after the caller has taken the results before.
         workers: Number of jobs at a time.
         total: Number of jobs, for the progress bar; by default what `jobs` itself says.
+        enough: Asked again and again of each running job; one that it says yes to is told to terminate.
 
     Yields:
         Jobs as they end, with their return codes.
@@ -69,6 +76,8 @@ def run_jobs(jobs: Iterable[Job], workers: int, *, total: int | None = None) -> 
                 while not (ended := [one for one, (_, process) in running.items() if process.poll() is not None]):
                     bar.set_postfix_str(counts())
                     time.sleep(SECONDS_BETWEEN_LOOKS)
+                    for process in [process for job, process in running.values() if enough(job)]:
+                        process.terminate()
                 for worker in ended:
                     job, process = running.pop(worker)
                     done, failed = done + (process.returncode == 0), failed + (process.returncode != 0)

@@ -13,6 +13,7 @@
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -45,7 +46,7 @@ def input_gradient(critic: Critic, images: Tensor) -> Tensor:
         return torch.autograd.grad(logits.sum(), leaves, create_graph=True)[0].flatten(1)
 
 
-class Penalty(nn.Module):
+class Penalty(nn.Module, ABC):
     """One term of the discriminator's loss.
 
     Args:
@@ -69,7 +70,7 @@ class Penalty(nn.Module):
 
     def due(self, turn: int) -> bool:
         """Whether there is a term on batch `turn`, counted from 0."""
-        return turn % self.every == 0
+        return self.term is not None and turn % self.every == 0
 
     def forward(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw = torch.rand, kimg: float = 0.0) -> Tensor:
         """The weighted term, a scalar.
@@ -83,9 +84,9 @@ class Penalty(nn.Module):
         """
         return self.every * value_at(self.weight, kimg) * self.term(critic, real, fake, draw)
 
+    @abstractmethod
     def term(self, critic: Critic, real: Tensor, fake: Tensor, draw: Draw) -> Tensor:
         """The term without its weight."""
-        raise NotImplementedError
 
     def after_step(self, network: nn.Module) -> None:
         """Called when the discriminator has moved."""
@@ -284,14 +285,12 @@ class WeightClipping(Penalty):
         bound: Largest absolute value of a parameter, the paper's c.
     """
 
+    term = None
+
     def __init__(self, bound: float = 0.01) -> None:
         super().__init__()
         at_least(0, bound=bound)
         self.bound = bound
-
-    def due(self, turn: int) -> bool:
-        """Never."""
-        return False
 
     @torch.no_grad()
     def after_step(self, network: nn.Module) -> None:

@@ -44,6 +44,7 @@ class ModeCoverage(Score):
     """
 
     name = "mode_coverage"
+    values = ("modes", "modes_kl")
 
     def __init__(self, reference: Reference) -> None:
         super().__init__(reference, "logits")

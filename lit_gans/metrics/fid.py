@@ -94,6 +94,7 @@ class FIDInterval(Score):
     """
 
     name = "fid_interval"
+    values = ("fid_low", "fid_high")
     least = 20
 
     def __init__(self, reference: Reference, *, groups: int = 30) -> None:

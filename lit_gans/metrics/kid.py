@@ -30,6 +30,7 @@ class KID(Score):
     """
 
     name = "kid"
+    values = ("kid", "kid_low", "kid_high")
     higher_is_better = False
     way_out = "take more, or smaller subsets: scores+=KID and after it scores.subset_size"
 

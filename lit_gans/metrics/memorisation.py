@@ -63,6 +63,7 @@ class DataCopying(Score):
     """
 
     name = "copying"
+    values = ("copies", "copying_z", "copying_p")
 
     def __init__(self, reference: Reference) -> None:
         super().__init__(reference, "features")

@@ -26,6 +26,7 @@ class Neighbours(Score):
     """
 
     name = "neighbours"
+    values = ("precision", "recall", "density", "coverage")
 
     def __init__(self, reference: Reference, *, k: int = 3, density_k: int = 5) -> None:
         at_least(1, k=k, density_k=density_k)

@@ -69,6 +69,7 @@ class Score(Collected):
 
     Attributes:
         name: Of the value.
+        values: Names of the values, where there are several and they are always the same.
         least: Real images, and fakes, that it takes.
         labelled: Whether fakes must have been asked to be of the classes of the data.
         way_out: What to do where there are fewer.
@@ -76,6 +77,7 @@ class Score(Collected):
     """
 
     name: str
+    values: tuple[str, ...] = ()
     least = 2
     labelled = False
     way_out = "take more"

@@ -1,0 +1,110 @@
+"""What a sweep proposes, and what it refuses, with a small program in place of a training."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lit_gans.errors import UserError
+from lit_gans.sweeps.file import read_sweep
+from lit_gans.sweeps.trials import Trials
+from lit_gans.verbs.sweep import run
+from tests.sweeps import states, sweep_file, trials
+
+
+def proposals(method, total, seed=0, share=1):
+    """Parameters that are proposed one after another, by processes in turn, when trials end as they come."""
+    parameters = {
+        "a": {"min": 0.0, "max": 1.0},
+        "b": {"min": 1, "max": 100},
+        "c": {"values": ["u", "v"], **({"probabilities": [0.9, 0.1]} if method == "random" else {})},
+    }
+    sweep, _ = read_sweep(sweep_file([1], method=method, parameters=parameters, run_cap=total))
+    name = f"{method}{seed}{share}{total}"
+    found, all_of_them = [], [Trials(Path("runs") / name, sweep, total, seed) for _ in range(share)]
+    for number in range(total):
+        one = all_of_them[number % share]
+        job = next(one.jobs())
+        values = one.running[job.name].values
+        one.run_dir(number).joinpath("metrics.csv").write_text(f"val/fid\n{abs(float(values['a']) - 0.3)}\n")
+        one.end(job, 0)
+        found.append(values)
+    assert list(one.jobs()) == []
+    return found
+
+
+@pytest.mark.parametrize("method", ["random", "bayes"])
+def test_proposals_depend_on_the_seed_and_not_on_the_processes(method):
+    first = proposals(method, 14)
+    assert proposals(method, 14, share=5) == first
+    assert len({json.dumps(one) for one in first}) == 14
+    assert proposals(method, 14, seed=1) != first
+
+
+def test_bayes_learns():
+    """Its later proposals are nearer to the best than random ones, which are 0.29 from it on average."""
+    late = [abs(float(one["a"]) - 0.3) for one in proposals("bayes", 40)[20:]]
+    assert sum(late) / len(late) < 0.15
+
+
+def test_probabilities_are_kept_to():
+    sweep, _ = read_sweep(sweep_file({"values": ["u", "v", "w"], "probabilities": [0.7, 0.3, 0.0]}, method="random"))
+    one = Trials(Path("runs/s"), sweep)
+    drawn = Counter(one.fixed(number)["x"] for number in range(2000))
+    assert abs(drawn["u"] - 1400) < 4 * (2000 * 0.7 * 0.3) ** 0.5
+    assert drawn["w"] == 0
+
+
+def test_a_search_without_end_is_refused():
+    path = sweep_file([1, 2], method="random")
+    with pytest.raises(UserError, match="random search has no end: give it run_cap, or --count"):
+        run(path)
+    assert not Path("runs").exists()
+    run(path, count=1)
+    assert len(trials()) == 1
+    run(path, count=3)
+    assert len(trials()) == 3
+
+
+def test_another_file_of_the_same_name_is_refused():
+    run(sweep_file([1, 2]), count=1)
+    with pytest.raises(UserError, match=r"runs/s was begun with another parameters: give the sweep another `name`"):
+        run(sweep_file([2, 1]))
+    run(sweep_file([1, 2], run_cap=2, description="more"))
+    assert states() == ["COMPLETE", "COMPLETE"]
+
+
+@pytest.mark.parametrize("tail", ['{"op_code": 4, "wor', "nothing of ours\n", "\x00\n"])
+def test_a_damaged_journal_is_told(tail):
+    run(sweep_file([1]))
+    with open("runs/s/sweep.journal", "a") as journal:
+        journal.write(tail)
+    with open("runs/s/sweep.journal", "a") as journal:
+        journal.write('{"op_code": 0}\n')
+    with pytest.raises(UserError, match="sweep.journal is damaged"):
+        run(Path("s.yaml"))
+
+
+def test_a_program_that_is_not_there(capsys):
+    with pytest.raises(FileNotFoundError, match="no_such_program"):
+        run(sweep_file([1], command=["no_such_program", "${args}"]))
+
+
+def test_files_that_are_wrong_run_nothing():
+    with pytest.raises(UserError, match=r"s.yaml: x: the value 1 .*; 1 more by `lit-gans sweep check s.yaml`"):
+        run(sweep_file([1, 1], method="gird"))
+    with pytest.raises(UserError, match="workers must be at least 1"):
+        run(Path("s.yaml"), workers=0)
+    assert not Path("runs").exists()
+
+
+def test_without_a_metric_a_grid_is_run_all_the_same(capsys):
+    sweep_file([1])
+    tree = yaml.safe_load(Path("s.yaml").read_text())
+    del tree["metric"]
+    Path("s.yaml").write_text(yaml.safe_dump(tree))
+    run(Path("s.yaml"))
+    assert states() == ["COMPLETE"]
+    assert "the best" not in capsys.readouterr().out
