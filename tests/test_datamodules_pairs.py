@@ -263,8 +263,7 @@ def test_without_a_folder_for_test_every_tenth_pair_is_kept(tmp_path, layout):
     two_folders(tmp_path, layout) if layout else side_by_side(tmp_path)
     for test in tmp_path.glob("test*"):
         shutil.rmtree(test)
-    count = len(list((tmp_path / {"": "train", "{side}": "A"}.get(layout, "trainA")).iterdir()))
-    data = paired(tmp_path)
+    count, data = len(list((tmp_path / {"": "train", "{side}": "A"}.get(layout, "trainA")).iterdir())), paired(tmp_path)
     data.setup()
     assert [len(data.pairs(split)) for split in ("train", "test")] == [count - -(-count // 10), -(-count // 10)]
 

@@ -51,7 +51,6 @@ def test_every_sweep_of_the_project_is_right(sweep, monkeypatch, capsys):
         assert f"{command} {name}" in text
     assert f"sbatch --array=1-{trials}" in text
     assert yaml.safe_load(text)["command"][:2] == ["lit-gans", "fit"]
-    assert "--online" in yaml.safe_load(text)["command"]
 
 
 def test_a_sweep_that_is_right(capsys):

@@ -20,7 +20,7 @@ from lit_gans.verbs.sweep import run
 COMMAND = [
     *("lit-gans", "fit", "--model=GAN", "--data=Digits", "--data.batch_size=64", "--metrics.n_real=100"),
     *("--metrics.n_fake=100", "--trainer.limit_val_batches=1", "--trainer.accelerator=cpu"),
-    *("--trainer.log_every_n_steps=5", "--trainer.enable_progress_bar=false", "--online", "${args}"),
+    *("--trainer.log_every_n_steps=5", "--trainer.enable_progress_bar=false", "${args}"),
 ]
 
 

@@ -102,7 +102,7 @@ class Trials:
         while running := self.next():
             number = running.trial.number
             self.running[str(number)] = running
-            own = [f"--study={self.sweep.name}", f"--run_dir={running.run_dir}", "--no_online"]
+            own = [f"--study={self.sweep.name}", f"--run_dir={running.run_dir}"]
             yield Job(str(number), [*self.sweep.arguments(running.values), *own], self.folder / f"{number}.log")
 
     def next(self) -> Running | None:
