@@ -149,7 +149,7 @@ def test_a_trial_that_was_not_even_proposed_to_the_end_is_taken_up():
     assert states() == ["COMPLETE", "COMPLETE"]
     torn = Trials(Path("runs/s"), sweep, total=3)
     torn.study.enqueue_trial({"x": "2"})
-    assert next(torn.jobs()).command[-4:-3] == ["--x=2"]
+    assert "--x=2" in next(torn.jobs()).command
 
 
 def test_bad_trials_are_stopped_early(capsys):
