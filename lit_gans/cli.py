@@ -111,7 +111,9 @@ def run_function(verb: str, function: Callable[..., None], arguments: list[str])
             ours[one.name] = {"nargs": "?", "type": one.annotation, "default": one.default}
         elif one.annotation is bool:
             ours[f"--{one.name}"] = {"action": ActionYesNo, "default": one.default}
-    parser.add_function_arguments(function, as_positional=True, skip={name.lstrip("-") for name in ours})
+    parser.add_function_arguments(
+        function, as_group=False, as_positional=True, skip={name.lstrip("-") for name in ours}
+    )
     for name, how in ours.items():
         parser.add_argument(name, **how, help=re.search(rf"\b{name.lstrip('-')}: (.*)", described)[1])
     given = parser.instantiate(parser.parse_args(arguments))

@@ -12,6 +12,7 @@ import yaml
 import lit_gans
 from lit_gans.cli import main
 from lit_gans.errors import UserError
+from lit_gans.study import read_study
 from tests.commands import QUIET, SMALL, run_dirs
 from tests.test_variants import VARIANTS
 from tests.translation import TRANSLATORS
@@ -60,9 +61,16 @@ README = [
 def test_every_command_of_the_readme_parses(line, monkeypatch):
     monkeypatch.chdir(HERE)
     arguments = shlex.split(line.partition("lit-gans ")[2], comments=True)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
     with pytest.raises(SystemExit) as left:
-        main([*arguments, "--print_config"])
+        main([*arguments[:end], "--print_config", *arguments[end:]])
     assert left.value.code == 0
+
+
+def test_the_study_of_the_readme_is_one():
+    (example,) = re.findall(r"```yaml\n(budget.*?)```", (HERE / "README.md").read_text(), re.DOTALL)
+    Path("own.yaml").write_text(example)
+    assert [run.variant for run in read_study(Path("own.yaml")).runs()] == ["hinge", "lsgan"] * 5
 
 
 def test_the_own_network_of_the_readme(monkeypatch):
