@@ -171,7 +171,7 @@ def test_a_part_of_many_files_is_of_all_kinds():
     assert len({files.key, part.key, files.mixed().key}) == 3
 
 
-def test_a_checkpoint_against_a_folder():
+def test_a_checkpoint_against_a_folder(recwarn):
     main([*SMALL, *QUIET])
     write_digits("real", 0, 60)
     alone = shutil.copy(run_dirs()[0] / "checkpoints" / "last.ckpt", "model.ckpt")
@@ -180,6 +180,8 @@ def test_a_checkpoint_against_a_folder():
     main(["evaluate", str(run_dirs()[0]), *FEW, "--scores=[]", "--output=own"])
     found, own = evaluation("out")[0]["model"], evaluation("own")[0]["last"]
     assert found["fid_digits"] == pytest.approx(own["fid_digits"], rel=1e-3)  # the same 60 images, once as files
+    main(["evaluate", "real", str(run_dirs()[0]), *FEW, "--scores=[]", "--output=back"])
+    assert not any("what resizing does" in str(warning.message) for warning in recwarn)  # grey beside colour
 
 
 @pytest.mark.slow

@@ -114,9 +114,9 @@ def sides(
         raise UserError(f"--output={output} would put pictures among the images: name another folder")
     files, source = None if checkpoints else PlainImages(images), reals or run
     against = data_of(source, data_root) if (source / "config.yaml").is_file() else PlainImages(source)
-    if files and (size := files.image_shape) != against.image_shape:
+    if files and (size := files.image_shape[1:]) != against.image_shape[1:]:
         rank_zero_warn(
-            f"{images} has images of {size[1]}x{size[2]} pixels, and {reals} others: "
+            f"{images} has images of {size[0]}x{size[1]} pixels, and {reals} others: "
             "what resizing does to them is measured, too"
         )
     return run, checkpoints, files, against
