@@ -86,6 +86,7 @@ def test_a_study_is_trained_told_and_refused_when_it_changed(capsys):
     assert "differs in model.optimizer (torch.optim.SGD there, torch.optim.Adam now)" in fails(arguments, capsys)
 
 
+@pytest.mark.slow
 def test_a_budget_in_seconds():
     tree = yaml.safe_load(STUDY) | {"budget": {"seconds": 1}}
     del tree["variants"]["game"]
@@ -99,6 +100,7 @@ def test_a_budget_in_seconds():
     assert far.hours * 3600 >= 1
 
 
+@pytest.mark.slow
 def test_variants_of_the_first_study_are_one_architecture():
     """Each can be trained; the networks have the same options, and the last validation is at the end."""
     study = read_study(HERE / "experiments" / "studies" / "small_gans.yaml")

@@ -55,6 +55,7 @@ def rows(number):
         ]
 
 
+@pytest.mark.slow
 def test_trainings_of_a_sweep(capsys):
     """Each has its own run directory, stays off the network, and is compared with the others."""
     parameters = {"model.loss": {"values": ["Hinge", "LeastSquares"]}}
