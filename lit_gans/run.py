@@ -1,6 +1,7 @@
 """The run directory: which one a config means, and whether it can be continued."""
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,6 +65,11 @@ def labels(config: Config) -> dict[str, Any]:
         "seed": config["seed_everything"],
         "study": config.get("study", "default"),
     }
+
+
+def batches(kimg: float, batch_size: int) -> int:
+    """How many make so many thousands of images, or the few more that complete the last one."""
+    return math.ceil(round(1000 * kimg, 6) / batch_size)  # 1000 * 32.112 is a little above 32,112
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

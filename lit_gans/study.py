@@ -107,7 +107,7 @@ class Study:
         """
         given = sorted(run.options.items(), key=lambda one: (one[0] != "config", one[0].count(".")))
         own = {"label": run.variant, "study": self.name, "run_dir": run.run_dir, "seed_everything": run.seed}
-        unlimited = {"trainer.max_steps": -1, "trainer.max_epochs": -1, "trainer.max_time": None}
+        unlimited = {"trainer.max_steps": -1, "trainer.max_epochs": -1, "trainer.max_time": None, "max_kimg": None}
         own |= unlimited | dict([self.length])
         arguments = [f"--{name}={as_text(value)}" for name, value in [*given, *own.items()]]
         return Job(run.name, [*FIT, *arguments, *further], self.folder / "logs" / f"{run.name}.log")

@@ -225,6 +225,28 @@ def test_headlines_say_which_is_best_how_sure_and_at_what_cost():
     assert told() == []
 
 
+def test_headlines_agree_with_the_p_that_is_shown():
+    """Intervals just touch where p is about 0.004, so there are overlaps with a small p, which are no ties."""
+    near = [group("good", [3, 3.1, 3.2]), group("near", [3.3, 3.4, 3.5])]
+    assert 0.01 < summarise(near)[1].p < 0.05
+    assert "unsure whether near did worse: the intervals overlap, but p is below 0.05 (not" in told(*near)[0]
+    assert "tell it apart" not in told(*near)[0]
+    wide = group("wide", [1, 3, 8.9])  # has the best mean, but only narrow is surely better than worst
+    narrow, worst = group("narrow", [4.4, 4.5, 4.6]), group("worst", [5.4, 5.5, 5.6])
+    lines = summarise([wide, narrow, worst])
+    assert [one.rank for one in lines] == [1, 1, 2]
+    assert lines[2].p > 0.5
+    assert "apart from narrow and worst: the intervals overlap." in told(wide, narrow, worst)[0]
+    assert "did worse" not in told(wide, narrow, worst)[0]
+
+
+def test_headlines_tell_of_seeds_that_are_missing():
+    left, bad = group("left", [3, 3.1]), group("bad", [9, 9.1])
+    ended = [run("left", seed, 99, state=state) for seed, state in enumerate(("failed", "stopped", "running"), 2)]
+    left = Group("left", "squares", (*left.runs, *ended))
+    assert "Runs that failed or were stopped, which no mean counts: left 2 of 5. A run" in told(left, bad)[0]
+
+
 def test_protocol_in_words():
     assert protocol_words(MADE | {"resize": "none", "pairs": 3}) == (
         "200 fakes against 100 test images; squares at 8x8; network small; averaged generator (EMA); sha256 abababab; "

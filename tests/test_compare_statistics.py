@@ -116,9 +116,28 @@ def test_only_finished_runs_count_and_each_seed_once():
         "none on digits: no finished run with val/fid yet (1 failed, 1 running)",
         "gan-2-failed-1-aa failed: burst",
         "digits: runs of unlike length are compared, 2 to 3 kimg",
+        "digits: val/fid was measured 2 to 3 times in a run; the best of more flatters more",
     ]
     unknown = [run([1], None, variant="x"), run([2], None, variant="y")]
     assert summarise([group("gan", *unknown)])[0].last.n == 2
+
+
+def test_a_last_number_that_is_not_of_the_end_is_told():
+    """A run that ends in NaN is judged by the number before, which is better than what became of it."""
+    nan = np.nan
+    late = run([9, nan, 7, nan], 0, kimg=[2, 3, 4, 5.9])  # the next number would have come at kimg 6
+    burst = [run([9, nan, 7, nan], 1, kimg=[2, 3, 4, 6]), run([9, nan, np.inf], 2, kimg=[2, 3, 4])]
+    assert doubts(summarise([group("gan", late)]), "val/fid") == []
+    assert doubts(summarise([group("gan", *burst)]), "val/fid")[:2] == [
+        "gan-1-finished-4-aa has no finite val/fid after kimg 4 of 6, which is its last",
+        "gan-2-finished-3-aa has no finite val/fid after kimg 2 of 4, which is its last",
+    ]
+
+
+def test_seeds_that_change_nothing_are_told():
+    assert doubts(summarise([seeds("gan", 3, 3), seeds("other", 3, 4), seeds("one", 3)]), "val/fid") == [
+        "gan on digits: val/fid is the same of all 2 seeds, which seem to change nothing"
+    ]
 
 
 def test_costs_are_means_over_finished_runs():
@@ -151,6 +170,11 @@ def test_unlike_protocols_are_never_compared():
     assert any("mixed on digits: val/fid was made in 2 ways (aa, bb)" in one for one in doubts(lines, "val/fid"))
     there = group("gan", run([5], 0), run([6], 1), run([7], 2, made=""))
     assert [(one.protocol, one.last.mean) for one in summarise([there])] == [("aa", 5.5), ("", 7)]
+
+
+def test_the_best_so_far_is_of_the_protocol_of_what_it_is_the_best_of():
+    runs = [run([3], 0, **{"best/fid": np.ones(1)}), run([4], 1, made="bb", **{"best/fid": np.ones(1)})]
+    assert [one.protocol for one in summarise([group("gan", *runs)], "best/fid")] == ["aa", "bb"]
 
 
 def test_datasets_have_rankings_of_their_own():

@@ -111,7 +111,7 @@ def test_names_are_text_on_the_terminal_and_in_markdown():
     named = summarise([seeds(HOSTILE, 1, 2), group("x", run([1], 0), dataset="d|<b>\x07\n")])
     text = as_text(named, "val/fid", "min")
     assert all(letter.isprintable() or letter == "\n" for letter in text)
-    assert len(text.splitlines()) == 10
+    assert len(text.splitlines()) == 12
     page = as_markdown(named, "val/fid", "min")
     found = []
     parser = HTMLParser()

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from lit_gans.errors import UserError
-from lit_gans.run import alone, check_same_run, identity, run_name, start_over, write_config
+from lit_gans.run import alone, batches, check_same_run, identity, run_name, start_over, write_config
 
 
 def config(data="MNIST", steps=5, **arguments):
@@ -15,6 +15,13 @@ def config(data="MNIST", steps=5, **arguments):
         "seed_everything": 0,
         "study": "default",
     }
+
+
+def test_batches_of_a_length():
+    """Whole batches are no one more by rounding: 1000 * 32.112 is 32112.000000000004."""
+    for size in (1, 16, 50, 64, 100):
+        assert [batches(count * size / 1000, size) for count in range(1, 3000)] == list(range(1, 3000))
+    assert (batches(0.065, 64), batches(0.001, 64)) == (2, 1)
 
 
 def test_the_name_covers_what_changes_the_result():

@@ -43,7 +43,8 @@ class Summary:
         rank: 1 + the number of groups of the same dataset and protocol whose interval of `last` lies wholly on the
             better side; groups of equal rank cannot be told apart. Of a single seed it says nothing.
         p: Welch's t-test of `last` against the best group of several seeds, of the same dataset and protocol, two-sided
-            and not corrected for many comparisons; None for that group itself, or where there are less than two seeds.
+            and corrected neither for many comparisons nor for the choice of the best (of eight equal groups of five
+            seeds, 43 % of studies have one below 0.05); None for that group itself, or for less than two seeds.
         states: How many runs are in which state. Only finished ones enter the numbers, and of one seed only one.
         hours: Wall time of a run, a mean; NaN if unknown, as the following.
         images_per_second: Of training.
@@ -85,7 +86,10 @@ def summarise(groups: Sequence[Group], metric: str = "val/fid", *, mode: Mode = 
 
 def protocol_of(run: Run, metric: str) -> str | None:
     """Hash of how a run's numbers were made, empty if nothing tells it; None if the run has no number."""
-    return run.protocols.get(metric, {}).get("hash", "") if len(run.series(metric)[1]) else None
+    made = run.protocols.get(metric) or run.protocols.get(
+        re.sub("^best/", "val/", metric), {}
+    )  # of which it is the best
+    return made.get("hash", "") if len(run.series(metric)[1]) else None
 
 
 def by_protocol(groups: Sequence[Group], metric: str) -> Iterator[tuple[Group, str]]:
@@ -178,6 +182,8 @@ def doubts(summaries: Sequence[Summary], metric: str) -> list[str]:
         if not one.last.n:
             states = ", ".join(f"{count} {state}" for state, count in one.states.items() if state != "finished")
             lines.append(f"{label}: no finished run with {metric} yet ({states or 'none was logged'})")
+        if one.last.n > 1 and one.last.low == one.last.high:
+            lines.append(f"{label}: {metric} is the same of all {one.last.n} seeds, which seem to change nothing")
         seeds = Counter(run.seed for run in one.group.runs if run.status.state == "finished" and run.seed is not None)
         if doubled := [str(seed) for seed, count in seeds.items() if count > 1]:
             lines.append(f"{label}: several runs of seed {', '.join(doubled)}, of which the longest counts")
@@ -186,19 +192,31 @@ def doubts(summaries: Sequence[Summary], metric: str) -> list[str]:
                 lines.append(f"{run.name} failed: {run.status.reason}")
             elif run.status.state == "finished" and run.columns and protocol_of(run, metric) is None:
                 lines.append(f"{run.name} has no {metric}")
+            elif run.status.state == "finished" and (end := unmeasured_end(run, metric)):
+                lines.append(
+                    f"{run.name} has no finite {metric} after kimg {end[0]:.6g} of {end[1]:.6g}, which is its last"
+                )
     for (dataset, label), protocols in parts.items():
         if len(protocols) > 1:
             told = ", ".join(protocols)
             lines.append(f"{label} on {dataset}: {metric} was made in {len(protocols)} ways ({told}), in a line each")
     for (dataset, _), members in tables.items():
-        lengths = [
-            series[-1]
-            for one in members
-            for run in counted(one.group.runs, metric)
-            for series in [run.series("kimg")[1]]
-        ]
-        if lengths and min(lengths) < max(lengths):
+        runs = [run for one in members for run in counted(one.group.runs, metric)]
+        lengths = {run.series("kimg")[1][-1] for run in runs}
+        if len(lengths) > 1:
+            low, high = min(lengths), max(lengths)
+            lines.append(f"{dataset}: runs of unlike length are compared, {low:.6g} to {high:.6g} kimg")
+        counts = {len(run.series(metric)[1]) for run in runs}
+        if len(counts) > 1:
+            low, high = min(counts), max(counts)
             lines.append(
-                f"{dataset}: runs of unlike length are compared, {min(lengths):.6g} to {max(lengths):.6g} kimg"
+                f"{dataset}: {metric} was measured {low} to {high} times in a run; the best of more flatters more"
             )
     return lines
+
+
+def unmeasured_end(run: Run, metric: str) -> tuple[float, float] | None:
+    """Kimg of a run's last number and of its end, where another number was due between them; None if none was."""
+    (*before, last), end = run.series(metric)[0], run.series("kimg")[1][-1]
+    due = last - (before[-1] if before else 0)
+    return (last, end) if end > last and end - last >= 0.999 * due else None

@@ -15,8 +15,10 @@ from lit_gans.comparison.statistics import Estimate, Mode, Summary
 from lit_gans.comparison.text import aligned, described, printable
 
 WIDTH, COSTS = 100, ("kimg", "hours", "images/s", "GiB")
-FOOT = """a ± b: mean over seeds and half its 95 % interval (Student's t)
-rank: 1 + variants with an interval wholly on the better side; p: Welch's t-test against the best"""
+FOOT = """a ± b: mean over the seeds of finished runs and half its 95 % interval (Student's t)
+best: of all that each run was measured at, which flatters
+rank: 1 + variants with an interval wholly on the better side
+p: Welch's t-test of last against that of the best variant, not corrected for many variants"""
 
 
 def as_text(summaries: Sequence[Summary], metric: str, mode: Mode) -> str:

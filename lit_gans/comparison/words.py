@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lit_gans.comparison.groups import short
-from lit_gans.comparison.statistics import Summary
+from lit_gans.comparison.statistics import Summary, is_better
+
+ALPHA = 0.05
 
 
 class Headline(NamedTuple):
@@ -40,17 +42,16 @@ def headline(members: Sequence[Summary], where: str, metric: str, mode: str) -> 
         told = ", ".join(f"{count} {state}" for state, count in states.items())
         return Headline(f"{start}no finished run tells its {title(metric)} yet ({told}).")
     best, *others = judged
-    tied = [one.group.label for one in others if one.last.n > 1 and one.rank == best.rank]
-    single = [one.group.label for one in others if one.last.n == 1]
+    sure = [one for one in others if is_better(best.last, one.last, mode)]
     if not others:
         leads = "reaches"
-    elif tied or single or best.last.n == 1:
+    elif len(sure) < len(others):
         leads = f"has the best mean of {len(judged)} variants,"
     else:
         leads = f"is best of {len(judged)} variants,"
     direction = "lower" if mode == "min" else "higher"
     first = f"{start}{best.group.label} {leads} {title(metric)} {amount(best)} ({direction} is better)."
-    return Headline(first, " ".join(filter(None, [*sureness(best, others, tied, single), cost(best)])))
+    return Headline(first, " ".join(filter(None, [*sureness(best, others, sure), lost(judged), cost(best)])))
 
 
 def amount(one: Summary) -> str:
@@ -62,21 +63,40 @@ def amount(one: Summary) -> str:
     return f"{mean:.{places}f} with a 95\u00a0% interval of {low:.{places}f} to {high:.{places}f} over {n} seeds"
 
 
-def sureness(best: Summary, others: Sequence[Summary], tied: Sequence[str], single: Sequence[str]) -> list[str]:
-    """Which others could be as good, a sentence each."""
+def sureness(best: Summary, others: Sequence[Summary], sure: Sequence[Summary]) -> list[str]:
+    """Which others could be as good, a sentence each; those that are `sure` to be worse are the rest."""
     if not others:
         return []
     if best.last.n == 1:
         return ["One seed cannot tell how sure that is."]
     told = []
-    if tied:
+    overlapping = [one for one in others if one.last.n > 1 and one not in sure]
+    if tied := [one.group.label for one in overlapping if one.p >= ALPHA]:
         told.append(f"These seeds don't tell it apart from {listed(tied)}: the intervals overlap.")
-    if worse := len(others) - len(tied) - len(single):
-        which = ("The other one" if worse == 1 else f"The other {worse}") if told or single else "All others"
+    if close := [one.group.label for one in overlapping if one.p < ALPHA]:
+        told.append(
+            f"It is unsure whether {listed(close)} did worse: the intervals overlap, but p is below {ALPHA} "
+            "(not corrected for many comparisons)."
+        )
+    single = [one.group.label for one in others if one.last.n == 1]
+    if sure:
+        which = (
+            ("The other one" if len(sure) == 1 else f"The other {len(sure)}") if overlapping or single else "All others"
+        )
         told.append(f"{which} did worse, beyond the intervals.")
     if single:
         told.append(f"Open, for a single seed: {listed(single)}.")
     return told
+
+
+def lost(judged: Sequence[Summary]) -> str:
+    """Of which variants seeds are missing that ended before their time, and might have been the worst."""
+    told = [
+        f"{one.group.label} {ended} of {one.states.total()}"
+        for one in judged
+        if (ended := one.states["failed"] + one.states["stopped"])
+    ]
+    return f"Runs that failed or were stopped, which no mean counts: {listed(told)}." if told else ""
 
 
 def cost(one: Summary) -> str:

@@ -11,7 +11,7 @@ import yaml
 
 from lit_gans.cli import main
 from lit_gans.comparison.statistics import better
-from lit_gans.run import Config, run_name
+from lit_gans.run import Config, batches, run_name
 from lit_gans.sweeps.file import Finding, Sweep, Values, told
 from lit_gans.sweeps.space import NUMBER, Choice, Parameter, Range
 
@@ -169,7 +169,7 @@ def validations(config: Config) -> int | None:
     kimg, interval = images(config), config["trainer"]["val_check_interval"]
     if kimg is None or not isinstance(interval, int):
         return None
-    return math.ceil(1000 * kimg / config["data"]["init_args"]["batch_size"]) // interval
+    return batches(kimg, config["data"]["init_args"]["batch_size"]) // interval
 
 
 def trials(sweep: Sweep) -> str:

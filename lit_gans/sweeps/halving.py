@@ -16,11 +16,13 @@ class Halving:
 
     In W&B, `type: hyperband` counts a trial's values of the metric. Of those trials that have more than `min_iter`
     values, the better ones, one in `eta`, go on to `eta * min_iter`, then to `eta^2 * min_iter` and so on. With
-    `max_iter` and `s` in place of `min_iter`, that is `max_iter / eta^s`, rounded down, and `max_iter` is the end.
+    `max_iter` and `s` in place of `min_iter`, that is `max_iter / eta^s`, rounded down, and there are `s` looks (W&B
+    rounds the later ones down from `max_iter / eta` and so on, so that they may come a little later).
     There are no brackets as in the Hyperband paper (Li et al., 2018, arXiv:1603.06560): it is asynchronous successive
-    halving (Li et al., 2020, arXiv:1810.05934), which Optuna has. Two things differ: W&B judges by the best value so
-    far, Optuna by the latest (take `best/fid` and they are the same), and among the first few W&B lets more go on
-    (unless `strict` is true, which changes nothing here).
+    halving (Li et al., 2020, arXiv:1810.05934), which Optuna has. Three things differ: W&B judges by the best value so
+    far, Optuna by the latest (take `best/fid` and they are the same); among the first few W&B lets more go on (unless
+    `strict` is true, which changes nothing here); and W&B judges a running trial again when others come to its last
+    look, Optuna once.
 
     Attributes:
         first: Number of values before the one that is first looked at.
@@ -57,7 +59,7 @@ class Halving:
         looks = [numbers["max_iter"] // eta**k for k in range(1, numbers["s"] + 1) if numbers["max_iter"] >= eta**k]
         if not looks:
             raise Refused(f"max_iter must be at least eta ({eta}), not {numbers['max_iter']}")
-        return cls(looks[-1], eta, numbers["max_iter"])
+        return cls(looks[-1], eta, looks[-1] * eta ** (len(looks) - 1) + 1)
 
     def pruner(self) -> "optuna.pruners.BasePruner":
         """Optuna's."""

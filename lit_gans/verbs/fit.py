@@ -1,7 +1,6 @@
 """fit, validate and test: LightningCLI with the data linked into the model, and one directory for each run."""
 
 import logging
-import math
 import re
 import warnings
 from argparse import ArgumentParser
@@ -29,7 +28,17 @@ from lit_gans.loggers import CSVRows, TensorBoardRun, WandbRun, trial
 from lit_gans.metrics import ImageQuality, PairQuality
 from lit_gans.parsing import learn_short_names, mend_parser
 from lit_gans.perceptual import prepare_perceptual
-from lit_gans.run import alone, check_same_run, inventory, labels, read_config, run_name, start_over, write_config
+from lit_gans.run import (
+    alone,
+    batches,
+    check_same_run,
+    inventory,
+    labels,
+    read_config,
+    run_name,
+    start_over,
+    write_config,
+)
 from lit_gans.status import Status, read_status, reporting, write_status
 
 NOISE = ("litlogger", "Skipping setting a default", "`weights_only` was not set")
@@ -131,7 +140,7 @@ class GANCLI(LightningCLI):
         self.run_dir = Path(config.run_dir or Path("runs") / config.study / name)
         config.trainer.default_root_dir = str(self.run_dir)
         if config.max_kimg is not None:
-            config.trainer.max_steps = math.ceil(1000 * config.max_kimg / config.data.init_args.batch_size)
+            config.trainer.max_steps = batches(config.max_kimg, config.data.init_args.batch_size)
             config.trainer.max_epochs = -1
         last = self.run_dir / "checkpoints" / "last.ckpt"
         if self.subcommand != "fit":
