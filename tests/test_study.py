@@ -32,7 +32,7 @@ if given["label"] in os.environ.get("REFUSED", ""):
     sys.exit("lit-gans: error: there is no option --x")
 model = {"class_path": "lit_gans." + given["model"], "init_args": {"generator_lr": float(given["model.generator_lr"])}}
 config = {"model": model, "data": {"class_path": "datamodules." + given["data"]}, "metrics": {}, "trainer": {}}
-length = {key: value if ":" in value else float(value) for key, value in given.items() if key == "max_kimg"}
+length = {"max_kimg": float(given["max_kimg"])} if given["max_kimg"] != "null" else {}
 with alone(run):
     write_config(run, config | {"seed_everything": int(given["seed_everything"])})
     with reporting(run, length or {"max_time": given["trainer.max_time"]}):
@@ -119,13 +119,18 @@ def test_part_of_a_study():
     assert names(told()) == ["one-digits-s4"]
 
 
+def test_a_config_after_all_options_is_refused(capsys):
+    with pytest.raises(SystemExit, match="a --config after all options would undo them"):
+        main(["study", "run", str(FILE), "--", "--config=other.yaml"])
+    assert not told()
+
+
 def test_the_full_study_is_another_one():
     run("--full")
     (first, second) = told()
     assert "--study=small_full" in first
     assert "--trainer.max_time=01:01:01:01" in second
     assert "--max_kimg=null" in second  # a config of the options may have another length
-    assert not any(one.startswith("--max_kimg") for one in first)
     full = read_study(FILE, full=True)
     assert progress_of(full, full.runs()[0]).state == "done"
 

@@ -51,8 +51,10 @@ def run(
         options: Of all trainings; written after `--`: lit-gans study run FILE -- --data.root=data.
     """
     at_least(1, workers=1 if workers is None else workers)
-    for option in options:
-        check_free(option.removeprefix("--").partition("=")[0], "the command line")
+    for name in (option.removeprefix("--").partition("=")[0] for option in options):
+        check_free(name, "the command line")
+        if name == "config":
+            raise UserError("a --config after all options would undo them: name it among the options of the study")
     chosen = part_of(read_study(study, full=full), seeds=seeds, only=only)
     wanted = {"missing", "stopped", *["failed"] * retry}
     if index is not None:
