@@ -1,15 +1,17 @@
 """The command line: `lit-gans VERB ...`."""
 
+import io
 import json
 import os
 import re
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
 from inspect import signature
 from signal import SIGTERM
-from typing import get_args, get_origin
+from typing import Any, get_args, get_origin
 
 from lit_gans.errors import line_for_user
 
@@ -118,3 +120,18 @@ def run_function(verb: str, function: Callable[..., None], arguments: list[str])
         parser.add_argument(name, **how, help=re.search(rf"\b{name.lstrip('-')}: (.*)", described)[1])
     given = parser.instantiate(parser.parse_args(arguments))
     function(**{name: value for name, value in given.items() if name != "config"})
+
+
+def parse(arguments: list[str]) -> dict[str, Any] | str:
+    """The config that the command means, or the line that refuses it; nothing is built."""
+    import yaml
+
+    printed, refused = io.StringIO(), io.StringIO()
+    try:
+        with redirect_stdout(printed), redirect_stderr(refused):
+            main([*arguments, "--print_config"])
+    except SystemExit as leaving:
+        if leaving.code == 0:
+            return yaml.safe_load(printed.getvalue())
+        said = str(leaving.code) if isinstance(leaving.code, str) else refused.getvalue().strip().splitlines()[-1]
+    return said.removeprefix("lit-gans: error: ")

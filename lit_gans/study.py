@@ -101,7 +101,11 @@ class Study:
         ]
 
     def job(self, run: Planned, further: list[str]) -> Job:
-        """The training of a run, as a command with further arguments.
+        """The training of a run, as a command with further arguments."""
+        return Job(run.name, [*FIT, *self.arguments(run, further)], self.folder / "logs" / f"{run.name}.log")
+
+    def arguments(self, run: Planned, further: list[str]) -> list[str]:
+        """What `fit` is told.
 
         Classes stand before their arguments: the parser forgets those of a class when it meets another one.
         """
@@ -109,8 +113,7 @@ class Study:
         own = {"label": run.variant, "study": self.name, "run_dir": run.run_dir, "seed_everything": run.seed}
         unlimited = {"trainer.max_steps": -1, "trainer.max_epochs": -1, "trainer.max_time": None, "max_kimg": None}
         own |= unlimited | dict([self.length])
-        arguments = [f"--{name}={as_text(value)}" for name, value in [*given, *own.items()]]
-        return Job(run.name, [*FIT, *arguments, *further], self.folder / "logs" / f"{run.name}.log")
+        return [*(f"--{name}={as_text(value)}" for name, value in [*given, *own.items()]), *further]
 
 
 def as_text(value: Any) -> str:

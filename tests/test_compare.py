@@ -129,7 +129,7 @@ def test_what_leaves_nothing_to_compare(capsys):
     assert "none of 1 runs has val/fidd; did you mean val/fid?" in fails(
         ["compare", "runs", "--metric=val/fidd"], capsys
     )
-    assert "none of 1 runs has val/fid (none was measured yet)" in fails(["compare", "new"], capsys)
+    assert "none of 1 runs has val/fid (nothing was logged yet)" in fails(["compare", "new"], capsys)
     assert ".csv, .json, .md, .html" in fails(["compare", "runs", "--output=t.pdf"], capsys)
     assert "paths is required" in fails(["compare"], capsys)
     assert "did you mean --metric?" in fails(["compare", "runs", "--metrik=x"], capsys)

@@ -21,7 +21,7 @@ def lines():
 
 
 def test_the_terminals_table():
-    text = as_text(lines(), "val/fid", "min").splitlines()
+    text = as_text(lines(), "val/fid", "min", 100).splitlines()
     assert text[0] == "digits, val/fid (less is better), protocol aa"
     assert [re.split(r"  +", line) for line in text[1:6]] == [
         ["rank", "variant", "last", "best", "p", "seeds", "unfinished", "kimg", "hours"],
@@ -39,10 +39,10 @@ def test_costs_give_way_to_long_names():
     columns = {"cost/hours": np.ones(1), "cost/memory_gib": np.ones(1), "speed/images_per_second": np.ones(1)}
     made = [group(name, *(run([100 + seed], seed, **columns) for seed in range(3)))]
     for longer in range(0, 50, 7):
-        text = as_text(summarise([*made, seeds("y" * longer, 200, 300)]), "val/fid", "min")
+        text = as_text(summarise([*made, seeds("y" * longer, 200, 300)]), "val/fid", "min", 100)
         assert max(map(len, text.splitlines())) <= 100
     assert "GiB" in as_text(summarise(made), "val/fid", "min")
-    long = as_text(summarise([seeds("z" * 120, 1, 2)]), "val/fid", "min")
+    long = as_text(summarise([seeds("z" * 120, 1, 2)]), "val/fid", "min", 100)
     assert "z" * 120 in long
     assert "kimg" not in long
 

@@ -125,6 +125,15 @@ def test_a_config_after_all_options_is_refused(capsys):
     assert not told()
 
 
+@pytest.mark.parametrize("how", [(), ("--slurm=--partition=gpu",)])
+def test_options_are_read_before_anything_is_trained(how):
+    FILE.write_text(FILE.read_text().replace("{model: DCGAN}", "{model.loss: Hnge}"))
+    with pytest.raises(SystemExit, match="small.yaml: two on digits: loss: there is no .*'Hnge'; did you mean Hinge"):
+        main(["study", "run", str(FILE), *how])
+    assert not told()
+    assert not Path("runs").exists()
+
+
 def test_the_full_study_is_another_one():
     run("--full")
     (first, second) = told()

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lit_gans.cli import main
+from lit_gans.cli import main, parse
 from lit_gans.errors import UserError
 from lit_gans.loggers import CSVRows
 from lit_gans.metrics import DataCopying, FIDInterval, ModeCoverage, Neighbours
-from lit_gans.sweeps.check import parse
 from lit_gans.sweeps.names import is_logged, measured
 from lit_gans.verbs.sweep import check
 from tests.commands import SMALL
@@ -145,7 +144,7 @@ def test_the_names_of_a_run_are_those_that_it_logs():
     options = ["--trainer.enable_progress_bar=false", scores, "--run_dir=run", "--metrics.per_class=true"]
     conditional = ["--model.conditional=true", "--metrics.n_real=100", "--metrics.n_fake=100"]
     main([*SMALL, *options, *conditional])
-    config = parse([*SMALL[1:], *options, *conditional])
+    config = parse([*SMALL, *options, *conditional])
     logged = {name for row in CSVRows("run/metrics.csv").rows() for name in row}
     assert {name for name in logged if not is_logged(name, config)} == set()
     plain = {name for name in logged if name.startswith(("val/", "best/")) and not name.endswith("_digits")}

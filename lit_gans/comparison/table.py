@@ -14,19 +14,19 @@ import numpy as np
 from lit_gans.comparison.statistics import Estimate, Mode, Summary
 from lit_gans.comparison.text import aligned, described, printable
 
-WIDTH, COSTS = 100, ("kimg", "hours", "images/s", "GiB")
+COSTS = ("kimg", "hours", "images/s", "GiB")
 FOOT = """a ± b: mean over the seeds of finished runs and half its 95 % interval (Student's t)
 best: of all that each run was measured at, which flatters
 rank: 1 + variants with an interval wholly on the better side
 p: Welch's t-test of last against that of the best variant, not corrected for many variants"""
 
 
-def as_text(summaries: Sequence[Summary], metric: str, mode: Mode) -> str:
-    """For the terminal, in lines of up to 100 columns where the names allow it: costs are left out from the right."""
+def as_text(summaries: Sequence[Summary], metric: str, mode: Mode, width: float = math.inf) -> str:
+    """For a terminal of so many columns: where lines are longer, costs are left out from the right."""
     blocks = []
     for members in tables(summaries):
         rows = columns(members)
-        while rows[0][-1] in COSTS and max(map(len, aligned(rows))) > WIDTH:
+        while rows[0][-1] in COSTS and max(map(len, aligned(rows))) > width:
             rows = [row[:-1] for row in rows]
         blocks.append("\n".join([*heading(members, metric, mode), *aligned(rows)]))
     return "\n\n".join([*blocks, FOOT])

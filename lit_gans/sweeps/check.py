@@ -1,15 +1,11 @@
 """What is wrong with a sweep before it runs: the parser of `lit-gans fit` reads its trials, and nothing is built."""
 
-import io
 import json
 import math
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from itertools import islice, product
 
-import yaml
-
-from lit_gans.cli import main
+from lit_gans.cli import parse
 from lit_gans.comparison.statistics import better
 from lit_gans.run import Config, batches, run_name
 from lit_gans.sweeps.file import Finding, Sweep, Values, told
@@ -94,9 +90,9 @@ def accepted(
 ) -> tuple[Values, dict[tuple[str, str], str]]:
     """The values without those that the parser refuses, and its lines about these by name and value."""
     lines = {}
-    while isinstance(found := parse(sweep.fit_arguments(values)), str):
+    while isinstance(found := parse(["fit", *sweep.fit_arguments(values)]), str):
         others = ({key: value for key, value in values.items() if key != name} for name in sorted(values, reverse=True))
-        rest = next((other for other in others if parse(sweep.fit_arguments(other)) != found), None)
+        rest = next((other for other in others if parse(["fit", *sweep.fit_arguments(other)]) != found), None)
         if rest is None:
             return values, {**lines, ("command", ""): found}
         (name,) = values.keys() - rest.keys()
@@ -104,19 +100,6 @@ def accepted(
         values = rest
     configs.append((values, found))
     return values, lines
-
-
-def parse(arguments: list[str]) -> Config | str:
-    """The config that arguments of `fit` mean, or the line that refuses them."""
-    printed, refused = io.StringIO(), io.StringIO()
-    try:
-        with redirect_stdout(printed), redirect_stderr(refused):
-            main(["fit", *arguments, "--print_config"])
-    except SystemExit as leaving:
-        if leaving.code == 0:
-            return yaml.safe_load(printed.getvalue())
-        said = str(leaving.code) if isinstance(leaving.code, str) else refused.getvalue().strip().splitlines()[-1]
-    return said.removeprefix("lit-gans: error: ")
 
 
 def of_repetitions(sweep: Sweep, configs: list[tuple[Values, Config]]) -> Iterator[Finding]:

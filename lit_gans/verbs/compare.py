@@ -1,3 +1,6 @@
+import math
+import shutil
+import sys
 import warnings
 from pathlib import Path
 from typing import Literal
@@ -45,7 +48,8 @@ def compare(
     problems += doubts(summaries, metric)
     for problem in problems:
         warnings.warn(printable(problem), stacklevel=2)
-    print(as_text(summaries, metric, mode))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf  # a file has room
+    print(as_text(summaries, metric, mode, width))
     if output and output.suffix == ".html":
         from lit_gans.comparison.page import write_page
 
@@ -68,6 +72,7 @@ def check(runs: list[Run], paths: list[Path], metric: str, problems: list[str]) 
         reasons = printable("; ".join(problems[:3])) or f"nothing at or below {', '.join(map(str, paths))} is one"
         raise UserError(f"there are no runs to compare: {reasons}")
     if not any(len(run.series(metric)[1]) for run in runs):
-        names = sorted({name for run in runs for name in run.columns if name.startswith("val/")})
-        known = f"they have {', '.join(names[:8])}" if names else "none was measured yet"
+        logged = {name for run in runs for name in run.columns}
+        names = sorted(name for name in logged if name.startswith("val/")) or sorted(logged - {"step", "kimg"})
+        known = f"they have {', '.join(names[:8])}" if names else "nothing was logged yet"
         raise UserError(printable(f"none of {len(runs)} runs has {metric}{nearest(metric, names)} ({known})"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from lit_gans.cli import parse
 from lit_gans.errors import UserError, at_least
 from lit_gans.files import replacing
 from lit_gans.jobs import Job, run_jobs
@@ -57,6 +58,8 @@ def run(
             raise UserError("a --config after all options would undo them: name it among the options of the study")
     chosen = part_of(read_study(study, full=full), seeds=seeds, only=only)
     wanted = {"missing", "stopped", *["failed"] * retry}
+    if index is None:
+        check(chosen, list(options))
     if index is not None:
         train_one(chosen, index, list(options))
     elif slurm is not None:
@@ -83,6 +86,17 @@ def show(study: Study) -> list[tuple[str, State]]:
     print(table(study, found))
     print(f"compare them: lit-gans compare {study.folder}")
     return [(run.name, far.state) for run, far in found]
+
+
+def check(study: Study, options: list[str]) -> None:
+    """Lets the parser of `fit` read the options of each variant on each dataset, before anything is trained.
+
+    Raises:
+        UserError: it refuses some.
+    """
+    for run in {(run.variant, run.dataset): run for run in study.runs()}.values():
+        if isinstance(refusal := parse(["fit", *study.arguments(run, options)]), str):
+            raise UserError(f"{study.path}: {run.variant} on {run.dataset}: {refusal}")
 
 
 def train(study: Study, wanted: set[State], workers: int, options: list[str]) -> None:
