@@ -88,9 +88,10 @@ def test_gpus_of_a_machine(monkeypatch, tmp_path):
 
 
 RUNNER = """
-import sys
+import signal, sys
 from pathlib import Path
 from lit_gans.jobs import Job, run_jobs
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 code = '''
 import os, signal, sys
 def leave(*_):
