@@ -92,6 +92,7 @@ def start(job: Job, worker: int, workers: int) -> subprocess.Popen:
     """Starts a job, in a session of its own: what is typed on the terminal reaches this process only."""
     job.log.parent.mkdir(parents=True, exist_ok=True)
     environment = share(worker, workers) | os.environ | visible(worker, workers) | job.environment
+    environment.pop("WANDB_SERVICE", None)  # of this process: the run of a job that is killed would stay open in it
     with job.log.open("a") as log:
         return subprocess.Popen(
             job.command,
