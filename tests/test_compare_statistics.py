@@ -175,6 +175,7 @@ def test_unlike_protocols_are_never_compared():
 def test_the_best_so_far_is_of_the_protocol_of_what_it_is_the_best_of():
     runs = [run([3], 0, **{"best/fid": np.ones(1)}), run([4], 1, made="bb", **{"best/fid": np.ones(1)})]
     assert [one.protocol for one in summarise([group("gan", *runs)], "best/fid")] == ["aa", "bb"]
+    assert [one.protocols["best/fid"] for one in runs] == [one.protocols["val/fid"] for one in runs]  # for the page
 
 
 def test_datasets_have_rankings_of_their_own():

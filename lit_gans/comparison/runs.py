@@ -1,5 +1,6 @@
 """What is compared: runs, whatever files they were read from, and groups of runs that differ in the seed alone."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ class Run:
         columns: Values of each logged name over the rows, float64 with NaN where a row has none; all equally long, in
             the order of `kimg`, which is one of them, as `generator/updates` and `cost/hours` are if they were logged.
         status: How the run ended.
-        protocols: How each metric was made: name (`val/fid`) to `{"hash": ..., "protocol": {...}}`.
+        protocols: How each metric was made: name (`val/fid`, and `best/fid` that is of it) to `{"hash": ...,
+            "protocol": {...}}`.
         pictures: Sample grids: name (`samples`) to pairs of kimg and file, in order.
     """
 
@@ -40,6 +42,11 @@ class Run:
     status: Status = Status("finished")
     protocols: dict[str, dict[str, Any]] = field(default_factory=dict)
     pictures: dict[str, list[tuple[float, Path]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        best = {re.sub("^val/", "best/", name): made for name, made in self.protocols.items()}
+        logged = {name: made for name, made in best.items() if name in self.columns}
+        object.__setattr__(self, "protocols", logged | self.protocols)
 
     def series(self, name: str, axis: str = "kimg") -> tuple[np.ndarray, np.ndarray]:
         """Places on the axis and values of a column, where both are finite; empty if it was never logged."""

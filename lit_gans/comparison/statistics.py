@@ -86,10 +86,7 @@ def summarise(groups: Sequence[Group], metric: str = "val/fid", *, mode: Mode = 
 
 def protocol_of(run: Run, metric: str) -> str | None:
     """Hash of how a run's numbers were made, empty if nothing tells it; None if the run has no number."""
-    made = run.protocols.get(metric) or run.protocols.get(
-        re.sub("^best/", "val/", metric), {}
-    )  # of which it is the best
-    return made.get("hash", "") if len(run.series(metric)[1]) else None
+    return run.protocols.get(metric, {}).get("hash", "") if len(run.series(metric)[1]) else None
 
 
 def by_protocol(groups: Sequence[Group], metric: str) -> Iterator[tuple[Group, str]]:

@@ -58,11 +58,11 @@ def run(
             raise UserError("a --config after all options would undo them: name it among the options of the study")
     chosen = part_of(read_study(study, full=full), seeds=seeds, only=only)
     wanted = {"missing", "stopped", *["failed"] * retry}
-    if index is None:
-        check(chosen, list(options))
     if index is not None:
         train_one(chosen, index, list(options))
-    elif slurm is not None:
+        return
+    check(chosen, list(options))
+    if slurm is not None:
         submit(chosen, wanted, slurm, workers, list(options))
     else:
         train(chosen, wanted, workers or 1, list(options))
