@@ -7,6 +7,7 @@ from math import isfinite, nan
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
+from lit_gans.comparison.text import aligned
 from lit_gans.errors import UserError
 from lit_gans.run import Config, identity, is_empty, read_config, short_name
 from lit_gans.status import read_status
@@ -127,11 +128,9 @@ def table(study: Study, found: list[tuple[Planned, Progress]]) -> str:
         ["variant", "dataset", *(f"s{seed}" for seed in study.seeds)],
         *([*key, *row] for key, row in cells.items()),
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     reasons = [f"{run.name} {far.state}: {far.reason}" for run, far in found if far.state in ("failed", "changed")]
     counts = Counter(far.state for _, far in found)
     left = hours_left(study, found)
     hours = f"; about {left:.1f} hours of training left, on one worker" if isfinite(left) and left else ""
     told = ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
-    return "\n".join([*lines, *reasons, f"{len(found)} runs of {study.budget:g} {study.unit}: {told}{hours}"])
+    return "\n".join([*aligned(rows), *reasons, f"{len(found)} runs of {study.budget:g} {study.unit}: {told}{hours}"])
