@@ -106,8 +106,9 @@ def test_what_is_wrong_is_said_and_the_rest_is_shown(capsys):
     write_run("runs/unlike", [3, 2], made=config(3), protocol="bbbbbbbb")
     (write_run("runs/foreign", [7]) / "config.yaml").write_text("lr: 1")
     with pytest.warns(UserWarning, match="silent has no val/fid") as told:
-        compare("runs")
+        compare("runs", "--output=t.json")
     said = [str(one.message) for one in told]
+    assert json.loads(Path("t.json").read_text())["problems"] == said
     for words in (
         "burst failed: the weights are",
         "made in 2 ways",

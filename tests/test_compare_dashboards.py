@@ -83,9 +83,18 @@ def test_variants_of_one_name_are_told_apart_by_their_options():
     assert not columns[f"config:{options[1]}"]
 
 
+def test_what_is_in_a_list_is_told_by_the_list():
+    for weight in (0.1, 1.0):
+        penalty = {"class_path": "lit_gans.penalties.R1", "init_args": {"weight": weight}}
+        write_run(f"runs/{weight}", [3], made=config(penalties=[penalty]))
+    found = board(workspace, group_runs(read_runs([Path("runs")])[0]))
+    assert "model.value.init_args.penalties" in grouping(found["spec"]["section"]["runSets"][0])
+
+
 def test_a_report_has_a_chapter_for_each_dataset():
     both = groups(data=("Digits", "MNIST"))
     blocks = board(report, both)["spec"]["blocks"]
+    assert "running and failed ones too" in json.dumps(blocks[:3])
     chapters = [block["children"][0]["text"] for block in blocks if block.get("level") == 1]
     assert chapters == ["digits", "mnist"]
     grids = [block["metadata"] for block in blocks if block["type"] == "panel-grid"]

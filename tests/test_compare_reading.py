@@ -9,6 +9,7 @@ import pytest
 import yaml
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
+from lit_gans.comparison.groups import group_runs
 from lit_gans.run import alone
 from lit_gans.status import Status, write_status
 from tests.compared import config, only, read, write_run
@@ -75,6 +76,41 @@ def test_rows_of_lightnings_loggers():
     events.write_bytes(events.read_bytes()[:-700])
     torn = read(events)[0][run.name]
     assert 0 < len(torn.series("val/fid")[0]) < 40
+
+
+def test_seeds_of_other_projects():
+    """By Lightning's hyperparameters, or by the name; versions of which neither is known stay apart."""
+    told = {"logs/a/version_0": {"lr": 1, "seed": 3}, "logs/a/version_1": {"lr": 1, "seed": 4}}
+    told |= {"logs/a/version_2": {"lr": 2}, "logs/b/version_0": {}, "logs/b/version_1": {}}
+    told |= {"logs/dcgan-seed7": {}, "logs/dcgan_seed8": {}, "logs/dcgan/seed_9": {"lr": 1}}
+    for place, known in told.items():
+        folder, name = place.rsplit("/", 1)
+        logger = CSVLogger(folder, name="", version=name)
+        logger.log_hyperparams(known)
+        logger.log_metrics({"val/fid": 9.0, "kimg": 1})
+        logger.save()
+    torn = Path("logs/torn")
+    torn.mkdir()
+    (torn / "metrics.csv").write_text("kimg,val/fid\n1,2\n")
+    (torn / "hparams.yaml").write_text("!!python/object/apply:os.system ['touch made']\n")
+    runs, problems = read("logs")
+    assert problems == ["logs/torn/hparams.yaml cannot be read: its hyperparameters are unknown"]
+    assert not Path("made").exists()
+    found = {run.path.as_posix(): (run.variant, run.seed) for run in runs.values()}
+    assert found == {
+        "logs/a/version_0": ("a", 3),
+        "logs/a/version_1": ("a", 4),
+        "logs/a/version_2": ("a", None),
+        "logs/b/version_0": ("b/version_0", None),
+        "logs/b/version_1": ("b/version_1", None),
+        "logs/dcgan-seed7": ("dcgan", 7),
+        "logs/dcgan_seed8": ("dcgan", 8),
+        "logs/dcgan/seed_9": ("dcgan", 9),
+        "logs/torn": ("torn", None),
+    }
+    assert {run.status.reason for run in runs.values()} == {"its logs don't tell whether it ended"}
+    labels = [(one.label, len(one.runs)) for one in group_runs(list(runs.values()))]
+    assert {("a lr=1", 2), ("dcgan", 2)} <= set(labels)
 
 
 def test_the_last_line_may_be_half_written():

@@ -1,5 +1,6 @@
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from scipy import stats
 
 from lit_gans.comparison.groups import brief, group_runs, short
-from lit_gans.comparison.runs import Group, Run
+from lit_gans.comparison.runs import ENDED_UNSAID, Group, Run
 from lit_gans.comparison.statistics import better, doubts, estimate, summarise
 from lit_gans.status import Status
 from tests.compared import config
@@ -71,6 +72,19 @@ def test_lines_of_a_table_best_first():
     assert all(one.protocol == "aa" and one.states == Counter(finished=one.last.n) for one in lines)
 
 
+def test_lines_are_in_the_order_of_ranks():
+    """A wide interval keeps a rank that a narrow one of a better mean loses; a single seed stands by its value."""
+    values = {"good": [10, 11, 12], "narrow": [14, 14.1, 14.2], "wide": [8, 15, 22], "poor": [13.9], "bad": [28, 31]}
+    lines = summarise([seeds(label, *lasts) for label, lasts in values.items()])
+    assert [(one.group.label, one.rank) for one in lines] == [
+        ("good", 1),
+        ("wide", 1),
+        ("bad", 1),
+        ("poor", 2),
+        ("narrow", 2),
+    ]
+
+
 def test_more_may_be_better():
     lines = summarise([seeds("low", 1, 1.1, 1.2), seeds("high", 8, 8.1, 8.2, first=3)], mode="max")
     assert [(one.group.label, one.rank) for one in lines] == [("high", 1), ("low", 2)]
@@ -115,6 +129,7 @@ def test_only_finished_runs_count_and_each_seed_once():
         "gan-2-failed-1-aa failed: burst",
         "none on digits: no finished run with val/fid yet (1 failed, 1 running)",
         "gan-2-failed-1-aa failed: burst",
+        "digits: intervals of two seeds are 13 standard errors to each side; a third makes it 4",
         "digits: runs of unlike length are compared, 2 to 3 kimg",
         "digits: val/fid was measured 2 to 3 times in a run; the best of more flatters more",
     ]
@@ -135,8 +150,8 @@ def test_a_last_number_that_is_not_of_the_end_is_told():
 
 
 def test_seeds_that_change_nothing_are_told():
-    assert doubts(summarise([seeds("gan", 3, 3), seeds("other", 3, 4), seeds("one", 3)]), "val/fid") == [
-        "gan on digits: val/fid is the same of all 2 seeds, which seem to change nothing"
+    assert doubts(summarise([seeds("gan", 3, 3, 3), seeds("other", 3, 4, 5), seeds("one", 3)]), "val/fid") == [
+        "gan on digits: val/fid is the same of all 3 seeds, which seem to change nothing"
     ]
 
 
@@ -176,6 +191,13 @@ def test_the_best_so_far_is_of_the_protocol_of_what_it_is_the_best_of():
     runs = [run([3], 0, **{"best/fid": np.ones(1)}), run([4], 1, made="bb", **{"best/fid": np.ones(1)})]
     assert [one.protocol for one in summarise([group("gan", *runs)], "best/fid")] == ["aa", "bb"]
     assert [one.protocols["best/fid"] for one in runs] == [one.protocols["val/fid"] for one in runs]  # for the page
+
+
+def test_logs_that_tell_no_end_are_told():
+    ended = [replace(run([3 + seed], seed), status=ENDED_UNSAID) for seed in range(3)]
+    assert doubts(summarise([group("gan", *ended)]), "val/fid") == [
+        "gan-0-finished-1-aa and 2 more: nothing in their logs tells whether they ended; they count as finished"
+    ]
 
 
 def test_datasets_have_rankings_of_their_own():
@@ -220,13 +242,24 @@ def test_labels_say_what_differs():
     assert {name: one.label for name, one in found.items()} == {
         "a": "gan loss=Hinge",
         "b": "gan loss=Minimax",
-        "c": "gan loss=Minimax penalties=[R1(weight=3)]",
+        "c": "gan loss=Minimax penalties=R1 penalties.weight=3",
         "d": "wgan",
         "e": "gan",
     }
     assert found["a"].differing == {"model.loss": "lit_gans.losses.Hinge"}
-    assert found["c"].differing.keys() == {"model.loss", "model.penalties"}
+    assert found["c"].differing.keys() == {"model.loss", "model.penalties", "model.penalties.weight"}
     assert found["e"].differing == {}
+
+
+def test_studies_tell_their_variants_apart():
+    ours = [configured(str(seed), seed, study="ours") for seed in range(2)]
+    theirs = [configured("x", study="theirs", loss="Minimax", width=3, a=1, b=2)]
+    assert {one.label for one in group_runs([*ours, *theirs])} == {"gan study=ours", "gan study=theirs"}
+    mixed = configured("y", study="theirs")
+    assert {one.label.partition(" ")[2] for one in group_runs([*ours, mixed, *theirs])} == {
+        "loss=Hinge",
+        "loss=Minimax width=3 a=1 +1",
+    }
 
 
 def test_labels_are_short_and_unique():

@@ -73,7 +73,7 @@ def test_unlike_protocols_and_datasets_stand_in_tables_of_their_own():
 
 def test_csv_has_the_numbers_in_full():
     made = lines()
-    rows = list(csv.DictReader(as_csv(made, "val/fid", "min").splitlines()))
+    rows = list(csv.DictReader(as_csv(made, [], "val/fid", "min").splitlines()))
     assert [row["variant"] for row in rows] == ["fast", "slow", "one", "none"]
     for row, one in zip(rows, made, strict=True):
         for name, value in {"last": one.last.mean, "last_low": one.last.low, "best_high": one.best.high}.items():
@@ -88,8 +88,9 @@ def test_json_has_everything():
     def refuse(constant):
         raise AssertionError(constant)
 
-    told = json.loads(as_json(lines(), "val/fid", "min"), parse_constant=refuse)
+    told = json.loads(as_json(lines(), ["torn"], "val/fid", "min"), parse_constant=refuse)
     assert (told["metric"], told["mode"], told["tables"][0]["protocol"]) == ("val/fid", "min", {"hash": "aa"})
+    assert told["problems"] == ["torn"]
     fast, slow, one, none = told["tables"][0]["variants"]
     assert fast["last"] == 2
     assert (one["last_low"], one["rank"], none["last"]) == (None, None, None)
@@ -101,7 +102,7 @@ def test_json_has_everything():
     ]
     assert slow["runs"][3]["reason"] == "burst"
     diverged = summarise([group("x", run([1e308, 1e308], 0), run([1e308], 1))])
-    json.loads(as_json(diverged, "val/fid", "min"), parse_constant=refuse)
+    json.loads(as_json(diverged, [], "val/fid", "min"), parse_constant=refuse)
 
 
 HOSTILE = "a|b <img src=x onerror=alert(1)> [l](javascript:x) `c` *d*\n| e \x1b[2J & \\|"
@@ -112,7 +113,7 @@ def test_names_are_text_on_the_terminal_and_in_markdown():
     text = as_text(named, "val/fid", "min")
     assert all(letter.isprintable() or letter == "\n" for letter in text)
     assert len(text.splitlines()) == 12
-    page = as_markdown(named, "val/fid", "min")
+    page = as_markdown(named, [HOSTILE], "val/fid", "min")
     found = []
     parser = HTMLParser()
     parser.handle_starttag = lambda tag, attributes: found.append(tag)
@@ -123,6 +124,7 @@ def test_names_are_text_on_the_terminal_and_in_markdown():
     assert counts[0] == counts[1] == counts[2]
     assert counts[3] == counts[4] == counts[5]
     assert not re.search(r"(?<!\\)(\\\\)*\[", page)
+    assert page.splitlines()[-1].startswith("- a\\|b &lt;img")
 
 
 def test_a_protocol_in_words():

@@ -17,7 +17,8 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     """Groups of runs alike in variant, dataset and all of the config that changes the result but the seed.
 
     So runs of several studies come together, unless their configs differ. Runs of which no config is known are told
-    apart by variant and dataset only. Groups that share these two are labelled by what differs between them.
+    apart by variant and dataset only. Groups that share these two are labelled by the study, if each is of another
+    one, or else by the options that differ between them.
 
     Args:
         runs: Of which each comes into one group; the order of theirs is kept.
@@ -30,8 +31,13 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
     for key in sorted(alike):
         dataset, variant, _ = key
         on_dataset = [found[other] for other in found if other[0] == dataset]
-        namesakes = [found[other] for other in found if other[:2] == key[:2]]
-        label = " ".join([variant, *brief(differing(found[key], namesakes))])
+        namesakes = [other for other in found if other[:2] == key[:2]]
+        studies = [{run.study for run in alike[other]} for other in namesakes]
+        if len(set().union(*studies)) == len(studies) == sum(map(len, studies)) > 1:
+            apart = [f"study={alike[key][0].study}"]
+        else:
+            apart = brief(differing(found[key], [found[other] for other in namesakes]))
+        label = " ".join([variant, *apart])
         labels[dataset, label] += 1
         if labels[dataset, label] > 1:
             label = f"{label} #{labels[dataset, label]}"
@@ -49,9 +55,16 @@ def essence(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def options(essence: dict[str, Any]) -> dict[str, Any]:
-    """With dotted names as on the command line: `model` and `model.loss` for what is in their `class_path`."""
-    flat = flatten(essence) if essence else {}
-    return {on_command_line(name): value for name, value in flat.items()}
+    """With dotted names as on the command line: `model` and `model.loss` for what is in their `class_path`.
+
+    A list of one class is as that class: `model.penalties` and `model.penalties.weight`.
+    """
+    found = {}
+    for path, value in (flatten(essence) if essence else {}).items():
+        alone = value[0] if isinstance(value, list) and len(value) == 1 else None
+        inside = flatten(alone) if isinstance(alone, dict) and "class_path" in alone else {"": value}
+        found |= {on_command_line(f"{path}{name}"): one for name, one in inside.items()}
+    return found
 
 
 def on_command_line(path: str) -> str:

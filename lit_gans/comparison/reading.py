@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from lit_gans.comparison.columns import Columns, as_given, columns_of, read_csv
-from lit_gans.comparison.runs import Run, told_by
+from lit_gans.comparison.runs import ENDED_UNSAID, Run, told_by
 from lit_gans.comparison.wandb_file import read_wandb
 from lit_gans.errors import UserError
 from lit_gans.run import read_config
@@ -89,9 +90,9 @@ def read_folder(folder: Path, names: Sequence[str], tell: Tell) -> Run | None:
             if "metrics.csv" in names:
                 tell(f"{error}; its numbers are shown all the same")
     if "metrics.csv" in names:
-        return Run(path=folder, columns=table(folder, tell), **told_by_name(folder), status=status_in(folder))
+        return Run(path=folder, columns=table(folder, tell), **told_beside(folder, tell), status=status_in(folder))
     if any(name.startswith(EVENTS) for name in names):
-        return Run(path=folder, columns=read_events(folder), **told_by_name(folder))
+        return Run(path=folder, columns=read_events(folder), **told_beside(folder, tell), status=ENDED_UNSAID)
     return None
 
 
@@ -134,17 +135,38 @@ def read_protocols(path: Path, tell: Tell) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def told_by_name(folder: Path) -> dict[str, Any]:
-    """What a folder without a config tells by its name, or that of the one above, as arguments of `Run`."""
-    for one in (folder.resolve(), folder.resolve().parent):
-        if match := re.fullmatch(r"(.+)-([^-]+)-s(\d+)-[0-9a-f]{8}", one.name):
-            return {"name": one.name, "variant": match[1], "dataset": match[2], "seed": int(match[3])}
-    return {"name": folder.resolve().name, "variant": ""}
+def told_beside(folder: Path, tell: Tell) -> dict[str, Any]:
+    """What a folder of logs tells by its name, that of the one above, and `hparams.yaml`, as arguments of `Run`.
+
+    Names end as ours do, or in a seed: `dcgan-seed3`, `dcgan/seed_3`. Lightning's `version_3` are runs of what the
+    folder above is called, if hyperparameters tell one version from another.
+    """
+    own, above = folder.resolve().name, folder.resolve().parent.name
+    for name in (own, above):
+        if match := re.fullmatch(r"(.+)-([^-]+)-s(\d+)-[0-9a-f]{8}", name):
+            return {"name": name, "variant": match[1], "dataset": match[2], "seed": int(match[3])}
+    known = hyperparameters(folder / "hparams.yaml", tell)
+    variant = above if known and re.fullmatch(r"version_\d+", own) else ""
+    if match := re.fullmatch(r"(.*?)[-_.]?seed[-_=]?(\d+)", own):
+        variant, known = match[1] or above, {"seed": int(match[2])} | known
+    return {"name": own, **told_by(known, variant)}
+
+
+def hyperparameters(path: Path, tell: Tell) -> dict[str, Any]:
+    """Those that Lightning's loggers note beside their numbers; none if there are none."""
+    try:
+        known = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        tell(f"{path} cannot be read: its hyperparameters are unknown")
+        return {}
+    return {str(name): value for name, value in known.items()} if isinstance(known, dict) else {}
 
 
 def status_in(folder: Path) -> Status:
-    """The status that is noted in a folder; nothing else says whether a run of others was finished."""
-    return read_status(folder) if (folder / "status.json").exists() else Status("finished")
+    """The status that is noted in a folder."""
+    return read_status(folder) if (folder / "status.json").exists() else ENDED_UNSAID
 
 
 def read_events(folder: Path) -> Columns:

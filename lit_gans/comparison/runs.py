@@ -10,6 +10,9 @@ import numpy as np
 from lit_gans.run import identity, labels
 from lit_gans.status import Status
 
+ENDED_UNSAID = Status("finished", "its logs don't tell whether it ended")
+"""Of logs of other projects, which have numbers only."""
+
 
 @dataclass(frozen=True)
 class Run:

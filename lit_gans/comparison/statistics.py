@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import stats
 
-from lit_gans.comparison.runs import Group, Run
+from lit_gans.comparison.runs import ENDED_UNSAID, Group, Run
 
 Mode = Literal["min", "max"]
 
@@ -41,7 +41,8 @@ class Summary:
         last: The metric where the runs ended.
         best: The best that each run had on its way; the smallest of many noisy values flatters.
         rank: 1 + the number of groups of the same dataset and protocol whose interval of `last` lies wholly on the
-            better side; groups of equal rank cannot be told apart. Of a single seed it says nothing.
+            better side. So a group with a wide interval may have a better rank than one with a better mean: it is
+            less sure to be worse. Of a single seed the value itself is taken for its interval.
         p: Welch's t-test of `last` against the best group of several seeds, of the same dataset and protocol, two-sided
             and corrected neither for many comparisons nor for the choice of the best (of eight equal groups of five
             seeds, 43 % of studies have one below 0.05); None for that group itself, or for less than two seeds.
@@ -71,7 +72,7 @@ def better(metric: str) -> Mode:
 
 
 def summarise(groups: Sequence[Group], metric: str = "val/fid", *, mode: Mode = "min") -> list[Summary]:
-    """A line for each group, best first; of runs of unlike protocol one for each.
+    """A line for each group, by rank and then by mean; of runs of unlike protocol one for each.
 
     Args:
         groups: Of any datasets.
@@ -107,12 +108,14 @@ def by_protocol(groups: Sequence[Group], metric: str) -> Iterator[tuple[Group, s
 
 
 def compared(groups: Sequence[Group], protocol: str, metric: str, mode: Mode) -> list[Summary]:
-    """The lines of groups whose numbers may be compared, best first, those without a number last."""
+    """The lines of groups whose numbers may be compared, by rank and then by mean, those without a number last."""
     best_of, sign = (np.min, 1) if mode == "min" else (np.max, -1)
     measured = [counted(group.runs, metric) for group in groups]
     values = [[run.series(metric)[1] for run in runs] for runs in measured]
     lasts = [estimate([series[-1] for series in one]) for one in values]
-    order = sorted(range(len(groups)), key=lambda place: (not lasts[place].n, sign * lasts[place].mean))
+    intervals = [one if one.n > 1 else one._replace(low=one.mean, high=one.mean) for one in lasts]
+    ranks = [1 + sum(is_better(other, one, mode) for other in lasts) for one in intervals]
+    order = sorted(range(len(groups)), key=lambda place: (not lasts[place].n, ranks[place], sign * lasts[place].mean))
     leader = next((place for place in order if lasts[place].n > 1), None)
     return [
         Summary(
@@ -120,7 +123,7 @@ def compared(groups: Sequence[Group], protocol: str, metric: str, mode: Mode) ->
             protocol=protocol,
             last=lasts[place],
             best=estimate([best_of(series) for series in values[place]]),
-            rank=1 + sum(is_better(other, lasts[place], mode) for other in lasts),
+            rank=ranks[place],
             p=None if place == leader or leader is None else welch(values[place], values[leader]),
             states=Counter(run.status.state for run in groups[place].runs),
             hours=mean_of(measured[place], "cost/hours", np.max),
@@ -197,17 +200,24 @@ def doubts(summaries: Sequence[Summary], metric: str) -> list[str]:
         if len(protocols) > 1:
             told = ", ".join(protocols)
             lines.append(f"{label} on {dataset}: {metric} was made in {len(protocols)} ways ({told}), in a line each")
+    unsaid = [run.name for one in summaries for run in one.group.runs if run.status == ENDED_UNSAID]
+    if unsaid:
+        more = f" and {len(unsaid) - 1} more" if len(unsaid) > 1 else ""
+        lines.append(f"{unsaid[0]}{more}: nothing in their logs tells whether they ended; they count as finished")
     for (dataset, _), members in tables.items():
+        where = dataset or "unknown data"
+        if any(one.last.n == 2 for one in members):
+            lines.append(f"{where}: intervals of two seeds are 13 standard errors to each side; a third makes it 4")
         runs = [run for one in members for run in counted(one.group.runs, metric)]
         lengths = {run.series("kimg")[1][-1] for run in runs}
         if len(lengths) > 1:
             low, high = min(lengths), max(lengths)
-            lines.append(f"{dataset}: runs of unlike length are compared, {low:.6g} to {high:.6g} kimg")
+            lines.append(f"{where}: runs of unlike length are compared, {low:.6g} to {high:.6g} kimg")
         counts = {len(run.series(metric)[1]) for run in runs}
         if len(counts) > 1:
             low, high = min(counts), max(counts)
             lines.append(
-                f"{dataset}: {metric} was measured {low} to {high} times in a run; the best of more flatters more"
+                f"{where}: {metric} was measured {low} to {high} times in a run; the best of more flatters more"
             )
     return lines
 

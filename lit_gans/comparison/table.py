@@ -17,7 +17,7 @@ from lit_gans.comparison.text import aligned, described, printable
 COSTS = ("kimg", "hours", "images/s", "GiB")
 FOOT = """a ± b: mean over the seeds of finished runs and half its 95 % interval (Student's t)
 best: of all that each run was measured at, which flatters
-rank: 1 + variants with an interval wholly on the better side
+rank: 1 + variants with an interval wholly on the better side; ties are in the order of their means
 p: Welch's t-test of last against that of the best variant, not corrected for many variants"""
 
 
@@ -32,17 +32,18 @@ def as_text(summaries: Sequence[Summary], metric: str, mode: Mode, width: float 
     return "\n\n".join([*blocks, FOOT])
 
 
-def as_markdown(summaries: Sequence[Summary], metric: str, mode: Mode) -> str:
-    """Tables for a README or an issue; names of runs are text in it, whatever they hold."""
+def as_markdown(summaries: Sequence[Summary], problems: Sequence[str], metric: str, mode: Mode) -> str:
+    """Tables for a README or an issue, and what is wrong; names of runs are text in it, whatever they hold."""
     lines = []
     for members in tables(summaries):
         head, *rows = [[markdown(cell) for cell in row] for row in columns(members)]
         lines += [*(markdown(line) for line in heading(members, metric, mode)), ""]
         lines += [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)] + [""]
-    return "\n".join([*lines, FOOT, ""])
+    told = ["", *(f"- {markdown(printable(problem))}" for problem in problems)] if problems else []
+    return "\n".join([*lines, FOOT, *told, ""])
 
 
-def as_csv(summaries: Sequence[Summary], metric: str, mode: Mode) -> str:
+def as_csv(summaries: Sequence[Summary], _problems: Sequence[str], metric: str, mode: Mode) -> str:
     """A line for each variant, dataset and protocol; numbers in full, and empty where there is none."""
     rows = [plain({"metric": metric, "mode": mode, **numbers(one)}) for one in summaries]
     file = io.StringIO()
@@ -52,8 +53,8 @@ def as_csv(summaries: Sequence[Summary], metric: str, mode: Mode) -> str:
     return file.getvalue()
 
 
-def as_json(summaries: Sequence[Summary], metric: str, mode: Mode) -> str:
-    """Everything: protocols in full, options in which variants differ, and the numbers of each run."""
+def as_json(summaries: Sequence[Summary], problems: Sequence[str], metric: str, mode: Mode) -> str:
+    """Everything: protocols in full, options in which variants differ, the numbers of each run, and what is wrong."""
     made = [
         {
             "dataset": members[0].group.dataset,
@@ -64,7 +65,8 @@ def as_json(summaries: Sequence[Summary], metric: str, mode: Mode) -> str:
         }
         for members in tables(summaries)
     ]
-    return json.dumps(plain({"metric": metric, "mode": mode, "tables": made}), indent=1, ensure_ascii=False) + "\n"
+    told = {"metric": metric, "mode": mode, "tables": made, "problems": list(problems)}
+    return json.dumps(plain(told), indent=1, ensure_ascii=False) + "\n"
 
 
 def tables(summaries: Sequence[Summary]) -> list[list[Summary]]:

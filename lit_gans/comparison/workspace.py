@@ -27,6 +27,11 @@ except ModuleNotFoundError as missing:
 MANY = 100
 """Runs that a panel shows at most; W&B's own limit of ten would drop some without a word."""
 
+MEANS = (
+    "Means and bands here are over all runs of a variant that W&B has, running and failed ones too, whatever protocol "
+    "their numbers were made by. `lit-gans compare` counts finished runs alone, keeps protocols apart, has intervals."
+)
+
 AXES = 8
 """Options that parallel coordinates show at most, those of most values."""
 
@@ -110,7 +115,7 @@ def workspace(groups: Sequence[Group], metric: str, mode: Mode, entity: str, pro
 
 def report(groups: Sequence[Group], metric: str, mode: Mode, entity: str, project: str) -> wr.Report:
     """A page to read from above, a chapter for each dataset."""
-    blocks = [wr.TableOfContents()]
+    blocks = [wr.TableOfContents(), wr.P(MEANS)]
     for dataset in sorted({group.dataset for group in groups}):
         of_it = [group for group in groups if group.dataset == dataset]
         runs = wr.Runset(  # without a project it is of the report's own
@@ -189,13 +194,18 @@ def keys(groups: Sequence[Group]) -> list[str]:
 
 
 def varied(groups: Sequence[Group]) -> dict[str, bool]:
-    """Places in the config of the options in which groups differ, and whether their values call for a log axis."""
+    """Places in the config of the options in which groups differ, and whether their values call for a log axis.
+
+    W&B looks into no list: the place of what is in one is that of the list.
+    """
     places = {on_command_line(path): path for group in groups for run in group.runs for path in flatten(run.config)}
     found = {}
-    for name in dict.fromkeys(name for group in groups for name in group.differing if name in places):
-        given = [group.differing[name] for group in groups if name in group.differing]
-        numbers = all(isinstance(value, (int, float)) for value in given) and min(given) > 0
-        found[places[name].lstrip(".")] = numbers and max(given) >= 10 * min(given)
+    for name in dict.fromkeys(name for group in groups for name in group.differing):
+        above = (name.rsplit(".", up)[0] for up in range(name.count(".") + 1))
+        if place := next((places[one] for one in above if one in places), None):
+            given = [group.differing[name] for group in groups if name in group.differing]
+            numbers = all(isinstance(value, (int, float)) for value in given) and min(given) > 0
+            found.setdefault(place.lstrip("."), name in places and numbers and max(given) >= 10 * min(given))
     return found
 
 

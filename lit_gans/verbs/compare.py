@@ -56,7 +56,7 @@ def compare(
         write_page(output, groups, summaries, problems, metric=metric, mode=mode)
     elif output:
         with replacing(output) as temporary:
-            temporary.write_text(TABLES[output.suffix](summaries, metric, mode), encoding="utf-8")
+            temporary.write_text(TABLES[output.suffix](summaries, problems, metric, mode), encoding="utf-8")
     if output:
         print(f"written: {output}")
     if wandb:
