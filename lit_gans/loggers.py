@@ -104,7 +104,7 @@ class WandbRun(WandbLogger):
     """W&B with one axis, kimg, for numbers and pictures; offline unless asked, the same run after a resume.
 
     What is set by `WANDB_RUN_ID`, `WANDB_PROJECT` and the like goes before the arguments. `WANDB_MODE` counts unless
-    `online` is given; what `wandb agent` starts is online without either. Checkpoints are not uploaded.
+    `online` is given; what `wandb agent` starts is online without either.
 
     Args:
         run_dir: The run directory.
@@ -112,6 +112,8 @@ class WandbRun(WandbLogger):
         config: Shown and filtered by in W&B.
         online: Whether to talk to the server.
         fresh: Whether to replace the run of this name, if there is one, instead of continuing it.
+        upload: Whether to send the checkpoints, too, when a training has reached its end; a continued one sends a new
+            version of them.
         settings: Further arguments of `wandb.init`, such as project, group, job_type and tags.
     """
 
@@ -123,6 +125,7 @@ class WandbRun(WandbLogger):
         config: Mapping[str, Any],
         online: bool = False,
         fresh: bool = False,
+        upload: bool = False,
         **settings: Any,
     ) -> None:
         run_dir = Path(run_dir)
@@ -141,6 +144,7 @@ class WandbRun(WandbLogger):
             **named,
         }
         self._mode = "online" if online else os.environ.get("WANDB_MODE") or ("online" if trial() else "offline")
+        self._checkpoints = run_dir / "checkpoints" if upload else None
         self._known: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -199,8 +203,20 @@ class WandbRun(WandbLogger):
         """Closes the run, so that all rows are on the disk; Lightning leaves that to the end of the process."""
         if self._experiment is not None:
             with suppress(ConnectionError):  # a scheduler may have ended W&B's process first; what it wrote stays
+                if self._checkpoints and status == "success":
+                    self.send_checkpoints(self._checkpoints)
                 self._experiment.finish(exit_code=int(status != "success"))
             self._experiment = None
+
+    def send_checkpoints(self, folder: Path) -> None:
+        """Sends the checkpoints of a folder as one artifact, from where they lie: no copy is made."""
+        if self.experiment.offline:
+            rank_zero_warn(f"--upload: the run is offline, its checkpoints stay in {folder}")
+            return
+        artifact = wandb.Artifact(f"checkpoints-{self.experiment.id}", "model")
+        for path in sorted(folder.glob("*.ckpt")):
+            artifact.add_file(str(path), policy="immutable")
+        self.experiment.log_artifact(artifact)
 
 
 class TensorBoardRun(TensorBoardLogger):

@@ -46,6 +46,17 @@ def metric_definitions(run):
     return {one.get("1", one.get("2")): defined[one["5"] - 1]["1"] if "5" in one else None for one in defined}
 
 
+def test_checkpoints_are_sent_when_asked(wandb_server):
+    main([*SMALL, *CHATTER, "--online", "--upload"])
+    (run,) = wandb_server.runs.values()
+    (folder,) = run_dirs()
+    assert wandb_server.committed == [f"{run.name}/checkpoints-{run.name}"]
+    for name in ("best.ckpt", "last.ckpt"):
+        assert run.uploads[f"checkpoints-{run.name}/{name}"] == (folder / "checkpoints" / name).read_bytes()
+    with pytest.warns(UserWarning, match="--upload: the run is offline, its checkpoints stay in"):
+        main([*SMALL, *CHATTER, "--fresh", "--upload"])
+
+
 def test_an_online_run(wandb_server):
     main([*SMALL, *CHATTER, "--online", "--label=plain", "--study=first", "--seed_everything=4"])
     (run,) = wandb_server.runs.values()

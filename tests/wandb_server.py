@@ -17,6 +17,8 @@ import pytest
 import wandb
 import yaml
 
+from tests.wandb_artifacts import Artifacts
+
 ENTITY = "someone"
 
 
@@ -78,7 +80,7 @@ class ServedSweep:
         return {"type": "run", "run_id": self.run_names[-1], "program": self.config.get("program"), "args": arguments}
 
 
-class WandbServer(ThreadingHTTPServer):
+class WandbServer(Artifacts, ThreadingHTTPServer):
     """What it was sent: `runs`, `sweeps` and `views` by name; operations in `refused` are answered by 403."""
 
     daemon_threads = True

@@ -123,6 +123,7 @@ class GANCLI(LightningCLI):
         flag = {"action": ActionYesNo, "default": False}
         parser.add_argument("--fresh", **flag, help="Start over where the run directory exists.")
         parser.add_argument("--online", **flag, help="Send the run to the W&B server as it goes.")
+        parser.add_argument("--upload", **flag, help="Send the checkpoints there, too, when the training ends.")
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
         parser.link_arguments("data.image_shape", "model.init_args.image_shape", apply_on="instantiate")
         parser.link_arguments("data.source_shape", "model.init_args.source_shape", apply_on="instantiate")
@@ -192,6 +193,7 @@ class GANCLI(LightningCLI):
                 config=self.resolved | named,
                 online=self.resolved["online"],
                 fresh=self.resolved["fresh"],
+                upload=self.resolved["upload"],
                 project="lit-gans",
                 group=f"{named['dataset']}/{named['variant']}",
                 job_type="train",
