@@ -242,7 +242,7 @@ def test_labels_say_what_differs():
     assert {name: one.label for name, one in found.items()} == {
         "a": "gan loss=Hinge",
         "b": "gan loss=Minimax",
-        "c": "gan loss=Minimax penalties=R1 penalties.weight=3",
+        "c": "gan loss=Minimax penalties=R1",
         "d": "wgan",
         "e": "gan",
     }
@@ -259,6 +259,20 @@ def test_studies_tell_their_variants_apart():
     assert {one.label.partition(" ")[2] for one in group_runs([*ours, mixed, *theirs])} == {
         "loss=Hinge",
         "loss=Minimax width=3 a=1 +1",
+    }
+
+
+def test_arguments_that_a_class_implies_are_in_no_label():
+    def penalised(name, **arguments):
+        return configured(
+            f"{name}{arguments}", penalties=[{"class_path": f"lit_gans.penalties.{name}", "init_args": arguments}]
+        )
+
+    runs = [penalised("R1", weight=1, every=4), penalised("R1", weight=2, every=4), penalised("LeCam", weight=3)]
+    assert {one.label for one in group_runs(runs)} == {
+        "gan penalties.weight=1 penalties=R1",
+        "gan penalties.weight=2 penalties=R1",
+        "gan penalties.weight=3 penalties=LeCam",
     }
 
 

@@ -36,7 +36,7 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
         if len(set().union(*studies)) == len(studies) == sum(map(len, studies)) > 1:
             apart = [f"study={alike[key][0].study}"]
         else:
-            apart = brief(differing(found[key], [found[other] for other in namesakes]))
+            apart = brief(named_by(found[key], [found[other] for other in namesakes]))
         label = " ".join([variant, *apart])
         labels[dataset, label] += 1
         if labels[dataset, label] > 1:
@@ -77,6 +77,21 @@ def differing(one: dict[str, Any], all_of_them: Sequence[dict[str, Any]]) -> dic
     values = {name: {str(other.get(name, "missing")) for other in all_of_them} for name in one}
     names = sorted(one, key=lambda name: (-len(values[name]), name.count(".")))
     return {name: one[name] for name in names if len(values[name]) > 1}
+
+
+def named_by(one: dict[str, Any], all_of_them: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The differing options, without arguments of a class that go without saying: all of its kind have the same."""
+
+    def implied(name: str, kind: str) -> bool:
+        pairs = {(str(other.get(kind)), str(other.get(name, "missing"))) for other in all_of_them}
+        return len(pairs) == len({pair[0] for pair in pairs})
+
+    found = differing(one, all_of_them)
+    return {
+        name: value
+        for name, value in found.items()
+        if not any(name.startswith(f"{kind}.") and implied(name, kind) for kind in found)
+    }
 
 
 def brief(found: dict[str, Any]) -> list[str]:
