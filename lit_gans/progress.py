@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from lit_gans.comparison.text import aligned
 from lit_gans.errors import UserError
-from lit_gans.run import Config, identity, is_empty, read_config, short_name
+from lit_gans.run import Config, differences, first_of, identity, is_empty, read_config, short_name
 from lit_gans.status import read_status
 from lit_gans.study import Options, Planned, Study
 
@@ -26,19 +26,27 @@ class Progress(NamedTuple):
     reason: str = ""
 
 
-def progress_of(study: Study, run: Planned) -> Progress:
-    """What became of a run."""
+def progress_of(study: Study, run: Planned, config: Config | None = None) -> Progress:
+    """What became of a run.
+
+    Args:
+        study: Of the run.
+        run: One of its runs.
+        config: What `fit` makes of its options now, with whatever seed. Without it, only what the study file says is
+            looked for in the run: neither what it says no more nor options after `--`.
+    """
     if is_empty(run.run_dir):
         return Progress("missing")
     try:
-        config = read_config(run.run_dir)
+        made = read_config(run.run_dir)
     except UserError as error:
         return Progress("failed", reason=str(error))
     status, reached = read_status(run.run_dir), last_row(run.run_dir / "metrics.csv")
     option, budget = study.length
     had = status.length.get(option.removeprefix("trainer."))
-    if differing := differences(config, run.options):
-        return Progress("changed", *reached, f"made with {', '.join(differing)}")
+    now = None if config is None else config | {"seed_everything": run.seed}
+    if differing := unlike(made, run.options) if now is None else differences(made, now):
+        return Progress("changed", *reached, f"differs in {first_of(differing)}")
     if status.state != "finished":
         return Progress(status.state, *reached, status.reason)
     if had is None or had > budget:
@@ -55,7 +63,7 @@ def last_row(path: Path) -> tuple[float, float]:
     return found["kimg"], found["cost/hours"]
 
 
-def differences(config: Config, options: Options) -> list[str]:
+def unlike(config: Config, options: Options) -> list[str]:
     """Options that a run was made with otherwise, as far as its config tells; those that change no result don't count.
 
     What was an option then and is none any more is not found.
@@ -67,7 +75,7 @@ def differences(config: Config, options: Options) -> list[str]:
         with suppress(LookupError, TypeError):
             found[name] = at(essence, name.split("."))
     return [
-        f"{name} {named(value)} ({named(options[name])} in the study)"
+        f"{name} ({named(value)} there, {named(options[name])} now)"
         for name, value in found.items()
         if not agree(value, options[name])
     ]

@@ -92,19 +92,27 @@ def check_same_run(run_dir: Path, config: Config, parts: tuple[str, ...] = ()) -
     """
     if is_empty(run_dir):
         return
-    essences = identity(read_config(run_dir)), identity(config)
-    before, now = (flatten({key: tree[key] for key in parts or tree}) for tree in essences)
-    differing = [
-        f"{key.removeprefix('.').replace('.init_args', '')} ({before.get(key)} there, {now.get(key)} now)"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]
-    if differing:
-        more = f" and {len(differing) - 4} more" if len(differing) > 4 else ""
+    if differing := differences(read_config(run_dir), config, parts):
         raise UserError(
-            f"{run_dir} belongs to another config, which differs in {', '.join(differing[:4])}{more}: "
+            f"{run_dir} belongs to another config, which differs in {first_of(differing)}: "
             "name another --run_dir (or, to train anew in it, --fresh)"
         )
+
+
+def differences(before: Config, now: Config, parts: tuple[str, ...] = ()) -> list[str]:
+    """Where the identities of two configs differ, or some parts of them."""
+    one, other = (flatten({key: tree[key] for key in parts or tree}) for tree in (identity(before), identity(now)))
+    return [
+        f"{key.removeprefix('.').replace('.init_args', '')} ({one.get(key)} there, {other.get(key)} now)"
+        for key in sorted(one.keys() | other.keys())
+        if one.get(key) != other.get(key)
+    ]
+
+
+def first_of(differing: list[str]) -> str:
+    """Four of them, and how many more there are."""
+    more = f" and {len(differing) - 4} more" if len(differing) > 4 else ""
+    return ", ".join(differing[:4]) + more
 
 
 def is_empty(run_dir: Path) -> bool:

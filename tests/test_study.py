@@ -1,4 +1,4 @@
-"""Studies; `fit` is a small script here (see `FIT`), but for the joint between the two."""
+"""Studies, with a small program in place of `fit`."""
 
 import json
 import os
@@ -11,60 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from lit_gans import study as studies
 from lit_gans.cli import main
 from lit_gans.progress import Progress, hours_left, progress_of
 from lit_gans.study import part_of, read_study
+from tests import studies
 from tests.commands import fails
+from tests.studies import FILE, STUDY
 
 HERE = Path(__file__).parent.parent
 
-FIT = """
-import json, os, signal, sys
-from pathlib import Path
-from lit_gans.run import alone, write_config
-from lit_gans.status import reporting
-given = dict(one[2:].split("=", 1) for one in sys.argv[1:])
-run = Path(given["run_dir"])
-with open("told", "a") as file:
-    file.write(json.dumps(sys.argv[1:]) + chr(10))
-if given["label"] in os.environ.get("REFUSED", ""):
-    sys.exit("lit-gans: error: there is no option --x")
-model = {"class_path": "lit_gans." + given["model"], "init_args": {"generator_lr": float(given["model.generator_lr"])}}
-config = {"model": model, "data": {"class_path": "datamodules." + given["data"]}, "metrics": {}, "trainer": {}}
-length = {"max_kimg": float(given["max_kimg"])} if given["max_kimg"] != "null" else {}
-with alone(run):
-    write_config(run, config | {"seed_everything": int(given["seed_everything"])})
-    with reporting(run, length or {"max_time": given["trainer.max_time"]}):
-        (run / "metrics.csv").write_text("kimg,cost/hours,x\\n1.0,0.5,\\n2.0,1.0,\\n2.0,,3\\n")
-        if given["label"] in os.environ.get("FAILING", ""):
-            raise ValueError("weights are not finite")
-        if given["label"] in os.environ.get("KILLED", ""):
-            os.kill(os.getpid(), signal.SIGKILL)
-        if given["label"] in os.environ.get("WAITING", ""):
-            print("waiting", os.getpid(), flush=True)
-            signal.pause()
-"""
-STUDY = """
-budget: {kimg: 2}
-seeds: [0, 3]
-options: {model.generator_lr: 1e-4, model: GAN}
-datasets:
-  digits: {data: Digits}
-variants:
-  one: {model.generator_lr: 0.5}
-  two: {model: DCGAN}
-full: {budget: {seconds: 90061}, seeds: 1}
-"""
-FILE = Path("small.yaml")
-
 
 @pytest.fixture(autouse=True)
-def _stand_in(monkeypatch, tmp_path):
+def _stand_in(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(HERE))
-    Path("fit.py").write_text(FIT)
+    monkeypatch.setattr("lit_gans.study.FIT", studies.FIT)
+    monkeypatch.setattr("lit_gans.verbs.study.parse", studies.parse)
     FILE.write_text(STUDY)
-    monkeypatch.setattr(studies, "FIT", [sys.executable, str(tmp_path / "fit.py")])
 
 
 def run(*arguments):
@@ -125,15 +87,6 @@ def test_a_config_after_all_options_is_refused(capsys):
     assert not told()
 
 
-@pytest.mark.parametrize("how", [(), ("--slurm=--partition=gpu",)])
-def test_options_are_read_before_anything_is_trained(how):
-    FILE.write_text(FILE.read_text().replace("{model: DCGAN}", "{model.loss: Hnge}"))
-    with pytest.raises(SystemExit, match="small.yaml: two on digits: loss: there is no .*'Hnge'; did you mean Hinge"):
-        main(["study", "run", str(FILE), *how])
-    assert not told()
-    assert not Path("runs").exists()
-
-
 def test_the_full_study_is_another_one():
     run("--full")
     (first, second) = told()
@@ -182,13 +135,38 @@ def test_another_budget_or_other_options_are_told(capsys):
     FILE.write_text(STUDY.replace("0.5", "0.7"))
     said = states(capsys, "--seeds=[0]")
     assert ["one", "digits", "changed 2"] in said
-    assert ["one-digits-s0 changed: made with model.generator_lr 0.5 (0.7 in the study)"] in said
-    assert ["two-digits-s0 changed: its length was 3.0, that of the study is 2"] in said
-    assert "2 of 2 runs were made otherwise than small.yaml says now" in fails(RUN0, capsys)
-    assert not told()
+    assert ["one-digits-s0 changed: differs in model.generator_lr (0.5 there, 0.7 now)"] in said
+    assert ["two-digits-s0 changed: its length was 3, that of the study is 2"] in said
+    assert "2 of 2 runs were made otherwise than small.yaml and this command say now (one-" in fails(RUN0, capsys)
     shutil.rmtree("runs/small/one-digits-s0")
-    fails(RUN0, capsys)
+    assert "1 of 2 runs were made otherwise" in fails(RUN0, capsys)
+    assert not told()
+    main([*RUN0, "--only=[one]"])
     assert names(told()) == ["one-digits-s0"]
+
+
+def test_other_options_after_the_file_are_told(capsys):
+    """Those of the run that are no options of the command any more, too; the place of a known data set is no matter."""
+    main([*RUN0, "--", "--model.width=8", "--data.root=here"])
+    told()
+    for options, state in {
+        ("--", "--model.width=8"): "done",
+        ("--", "--data.root=there", "--model.width=8"): "done",
+        ("--", "--model.width=9"): "changed 2",
+        ("--", "--data.root=here"): "changed 2",
+        (): "done",  # by what the file says
+    }.items():
+        assert ["two", "digits", state] in states(capsys, "--seeds=[0]", *options)
+    main([*RUN0, "--", "--model.width=8"])
+    for options, line in {
+        (): "one-digits-s0 differs in model.width (8 there, 4 now)",
+        ("--", "--model.width=9"): "one-digits-s0 differs in model.width (8 there, 9 now)",
+    }.items():
+        for how in ("--workers=1", "--slurm=", "--seeds=[0,1]"):
+            assert line in fails([*RUN0, how, *options], capsys)
+    assert not told()
+    line = fails(["study", "status", "small.yaml", "--", "--max_kimg=1"], capsys)
+    assert "may not have the option 'max_kimg'" in line
 
 
 def test_time_left():
@@ -230,11 +208,11 @@ def test_a_config_lies_beside_the_study():
     text = STUDY.replace("{model.generator_lr: 0.5}", "{model.generator_lr: 0.5, config: base.yaml}")
     Path("sub/other.yaml").write_text(text)
     study = read_study(Path("sub/other.yaml"))
-    assert study.job(study.runs()[0], []).command[2] == "--config=sub/base.yaml"
+    assert study.job(study.runs()[0], []).command[3] == "--config=sub/base.yaml"
 
 
-def test_one_run_by_its_number(tmp_path):
-    """The process becomes the training; done runs are left alone."""
+def test_one_run_by_its_number():
+    """The process becomes the training, which refuses other options; done runs are left alone."""
     command = runner("--index=2", "--", "--data.root=x")
     assert subprocess.run(command).returncode == 0
     (call,) = told()
@@ -242,11 +220,16 @@ def test_one_run_by_its_number(tmp_path):
     assert call[-1] == "--data.root=x"
     assert "one-digits-s3 is done" in subprocess.run(command, capture_output=True, text=True).stdout
     assert not told()
+    subprocess.run([*command, "--model.width=9"])
+    assert names(told()) == ["one-digits-s3"]
 
 
 def runner(*arguments):
     """`study run` as a process of its own, with the same stand-in."""
-    code = f"from lit_gans import study; study.FIT = {studies.FIT}\nfrom lit_gans.cli import main; main()"
+    code = (
+        "from lit_gans import study as files; from lit_gans.verbs import study; from tests import studies\n"
+        "files.FIT, study.parse = studies.FIT, studies.parse\nfrom lit_gans.cli import main; main()"
+    )
     return [sys.executable, "-c", code, "study", "run", "small.yaml", *arguments]
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from lit_gans.cli import main
-from lit_gans.progress import differences, progress_of
+from lit_gans.progress import progress_of, unlike
 from lit_gans.run import read_config
 from lit_gans.study import part_of, read_study
 from tests.commands import QUIET, fails
@@ -53,12 +53,13 @@ def _this_checkout(monkeypatch):
 def test_a_study_is_trained_told_and_refused_when_it_changed(capsys):
     """Two trainings, both lengthened by `fit` in this process; of each option, however written, a change is seen."""
     FILE.write_text(STUDY)
-    main(["study", "run", str(FILE), "--workers=2", "--", "--trainer.enable_progress_bar=false"])
+    options = ["--", "--trainer.enable_progress_bar=false", "--model.n_critic", "2"]
+    main(["study", "run", str(FILE), "--workers=2", *options])
     study = read_study(FILE)
     for run in study.runs():
         config = read_config(run.run_dir)
         assert (config["label"], config["study"], config["seed_everything"]) == (run.variant, "joint", 3)
-        assert differences(config, run.options) == []
+        assert unlike(config, run.options) == []
         far = progress_of(study, run)
         assert (far.state, far.kimg) == ("done", 0.256)
         assert 0 < far.hours < 0.1
@@ -71,18 +72,26 @@ def test_a_study_is_trained_told_and_refused_when_it_changed(capsys):
         "data.batch_size": 32,
     }
     for name, value in others.items():
-        (found,) = differences(read_config(game.run_dir), game.options | {name: value})
+        (found,) = unlike(read_config(game.run_dir), game.options | {name: value})
         assert found.startswith(name)
     others = {"model.optimizer": "torch.optim.Adam", "trainer.precision": "bf16-mixed", "metrics.n_real": 5}
     for name, value in others.items():
-        assert len(differences(read_config(critic.run_dir), critic.options | {name: value})) == 1
+        assert len(unlike(read_config(critic.run_dir), critic.options | {name: value})) == 1
     for name, value in {"trainer.log_every_n_steps": 5, "data.num_workers": 3, "model.absent": 1}.items():
-        assert differences(read_config(critic.run_dir), critic.options | {name: value}) == []
+        assert unlike(read_config(critic.run_dir), critic.options | {name: value}) == []
 
-    FILE.write_text(STUDY.replace("SGD", "Adam"))
     capsys.readouterr()
-    fails(["study", "run", str(FILE)], capsys)
-    arguments = study.job(critic, ["--model.optimizer=torch.optim.Adam", "--max_kimg=0.3"]).command[3:]
+    main(["study", "run", str(FILE), *options[:1], "--model.n_critic=2", "--trainer.devices=1"])
+    assert "2 runs of 0.2 kimg: 2 done" in capsys.readouterr().out
+    for further, line in {
+        (): "(game-digits-s3 differs in model.n_critic (2 there, 1 now))",
+        ("--", "--model.penalties+=R2", "--model.n_critic=2"): "differs in model.penalties",
+    }.items():
+        assert line in fails(["study", "run", str(FILE), *further], capsys)
+    FILE.write_text(STUDY.replace("SGD", "Adam"))
+    assert "1 of 2 runs" in fails(["study", "run", str(FILE), *options], capsys)
+    further = ["--model.n_critic=2", "--model.optimizer=torch.optim.Adam", "--max_kimg=0.3"]
+    arguments = study.job(critic, further).command[3:]
     assert "differs in model.optimizer (torch.optim.SGD there, torch.optim.Adam now)" in fails(arguments, capsys)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import fails
-from tests.test_study import FILE, STUDY
+from tests.studies import FILE, STUDY
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +66,14 @@ def test_two_runs_of_one_directory(capsys):
         STUDY.replace("digits:", "b-c:\n    {data: Digits}\n  c:").replace("one:", "a:").replace("two", "a-b")
     )
     assert "two runs would have one directory" in fails(["study", "status", "small.yaml"], capsys)
+
+
+@pytest.mark.parametrize("how", [(), ("--slurm=--partition=gpu",)])
+def test_options_are_read_before_anything_is_trained(how, capsys):
+    FILE.write_text(STUDY.replace("{model: DCGAN}", "{model.loss: Hnge}"))
+    line = fails(["study", "run", "small.yaml", *how], capsys)
+    assert re.search("small.yaml: two on digits: loss: there is no .*'Hnge'; did you mean Hinge", line)
+    assert not Path("runs").exists()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,8 +13,12 @@ from lit_gans.cli import parse
 from lit_gans.errors import UserError, at_least
 from lit_gans.files import replacing
 from lit_gans.jobs import Job, run_jobs
-from lit_gans.progress import State, progress_of, table
-from lit_gans.study import Study, check_free, part_of, read_study
+from lit_gans.progress import Progress, State, progress_of, table
+from lit_gans.run import Config
+from lit_gans.study import Planned, Study, check_free, part_of, read_study
+
+Configs = dict[tuple[str, str], Config]
+"""What `fit` makes of the options of a variant on a dataset."""
 
 ARRAY = """#!/bin/bash
 #SBATCH --job-name={name}
@@ -40,6 +45,8 @@ def run(
 ) -> None:
     """Trains the runs of a study that are missing or were stopped; the same command again goes on.
 
+    Nothing is trained while there are runs made with other options, as the file or what follows `--` had them.
+
     Args:
         study: The file: budget, seeds, datasets, variants and options of `lit-gans fit`.
         workers: Runs at a time, among which cores and GPUs are divided; by default one, and of Slurm as many as it has.
@@ -52,61 +59,92 @@ def run(
         options: Of all trainings; written after `--`: lit-gans study run FILE -- --data.root=data.
     """
     at_least(1, workers=1 if workers is None else workers)
-    for name in (option.removeprefix("--").partition("=")[0] for option in options):
-        check_free(name, "the command line")
-        if name == "config":
-            raise UserError("a --config after all options would undo them: name it among the options of the study")
     chosen = part_of(read_study(study, full=full), seeds=seeds, only=only)
     wanted = {"missing", "stopped", *["failed"] * retry}
     if index is not None:
         train_one(chosen, index, list(options))
         return
-    check(chosen, list(options))
+    configs = check(chosen, chosen.runs(), options)
+    refuse_changed(chosen, found := look(chosen, configs))
     if slurm is not None:
-        submit(chosen, wanted, slurm, workers, list(options))
+        submit(chosen, found, wanted, slurm, workers, list(options))
     else:
-        train(chosen, wanted, workers or 1, list(options))
+        train(chosen, configs, wanted, workers or 1, list(options))
 
 
-def status(study: Path, *, seeds: list[int] | None = None, only: list[str] | None = None, full: bool = False) -> None:
-    """Shows which runs of a study are done, running, stopped, failed or missing.
+def status(
+    study: Path,
+    *,
+    seeds: list[int] | None = None,
+    only: list[str] | None = None,
+    full: bool = False,
+    options: list[str] = (),
+) -> None:
+    """Shows which runs of a study are done, running, stopped, failed, missing, or made otherwise than the file says.
 
     Args:
         study: The file.
         seeds: In place of those of the file.
         only: Variants and datasets to show: [wgan,mnist].
         full: Take what stands under `full` in the file.
+        options: What `study run` was given after `--`, which the runs then must have been made with, too.
     """
-    show(part_of(read_study(study, full=full), seeds=seeds, only=only))
+    chosen = part_of(read_study(study, full=full), seeds=seeds, only=only)
+    configs = check(chosen, chosen.runs(), options) if options else {}  # without, nothing slow is imported
+    show(chosen, look(chosen, configs))
 
 
-def show(study: Study) -> list[tuple[str, State]]:
-    """Prints the table of a study, and how its runs are compared; returns what became of each."""
-    found = [(run, progress_of(study, run)) for run in study.runs()]
+def look(study: Study, configs: Configs) -> list[tuple[Planned, Progress]]:
+    """What became of each run."""
+    return [(run, progress_of(study, run, configs.get(run[:2]))) for run in study.runs()]
+
+
+def show(study: Study, found: list[tuple[Planned, Progress]]) -> None:
+    """Prints the table of a study, and how its runs are compared."""
     print(table(study, found))
     print(f"compare them: lit-gans compare {study.folder}")
-    return [(run.name, far.state) for run, far in found]
 
 
-def check(study: Study, options: list[str]) -> None:
+def check(study: Study, runs: list[Planned], options: Sequence[str]) -> Configs:
     """Lets the parser of `fit` read the options of each variant on each dataset, before anything is trained.
 
     Raises:
-        UserError: it refuses some.
+        UserError: it refuses some, or one is not for the command line.
     """
-    for run in {(run.variant, run.dataset): run for run in study.runs()}.values():
-        if isinstance(refusal := parse(["fit", *study.arguments(run, options)]), str):
-            raise UserError(f"{study.path}: {run.variant} on {run.dataset}: {refusal}")
+    for name in (option.removeprefix("--").partition("=")[0] for option in options):
+        check_free(name, "the command line")
+        if name == "config":
+            raise UserError("a --config after all options would undo them: name it among the options of the study")
+    configs = {}
+    for run in {run[:2]: run for run in runs}.values():
+        configs[run[:2]] = config = parse(["fit", *study.arguments(run, options)])
+        if isinstance(config, str):
+            raise UserError(f"{study.path}: {run.variant} on {run.dataset}: {config}")
+    return configs
 
 
-def train(study: Study, wanted: set[State], workers: int, options: list[str]) -> None:
+def refuse_changed(study: Study, found: list[tuple[Planned, Progress]]) -> None:
+    """Says which runs were made otherwise than the study says.
+
+    Raises:
+        UserError: some were.
+    """
+    if changed := [f"{run.name} {far.reason}" for run, far in found if far.state == "changed"]:
+        raise UserError(
+            f"{len(changed)} of {len(found)} runs were made otherwise than {study.path} and this command say now "
+            f"({changed[0]}): delete their directories to train them anew, or give the file another name"
+        )
+
+
+def train(study: Study, configs: Configs, wanted: set[State], workers: int, options: list[str]) -> None:
     """Trains the runs in a wanted state, here.
 
     Raises:
         UserError: some failed, or were made otherwise than the study says.
     """
-    due = (run for run in study.runs() if progress_of(study, run).state in wanted)  # others may work at it, too
-    total = sum(progress_of(study, run).state in wanted for run in study.runs())
+    total = sum(far.state in wanted for _, far in look(study, configs))
+    # Others may work at it, too: what became of a run is asked when its turn comes.
+    due = (run for run in study.runs() if progress_of(study, run, configs[run[:2]]).state in wanted)
     failed = set()
     try:
         for job, code in run_jobs((study.job(run, options) for run in due), workers, total=total):
@@ -115,14 +153,12 @@ def train(study: Study, wanted: set[State], workers: int, options: list[str]) ->
     except (KeyboardInterrupt, SystemExit):
         print("Stopped; the same command goes on.")
         raise
-    states = show(study)
-    if count := sum(state == "failed" or name in failed and state in ("missing", "stopped") for name, state in states):
-        raise UserError(f"{count} of {len(states)} runs failed: see {study.folder / 'logs'}; --retry tries again")
-    if count := sum(state == "changed" for _, state in states):
-        raise UserError(
-            f"{count} of {len(states)} runs were made otherwise than {study.path} says now (see above): "
-            "delete their directories to train them anew, or give the file another name"
-        )
+    show(study, found := look(study, configs))
+    if count := sum(
+        far.state == "failed" or run.name in failed and far.state in ("missing", "stopped") for run, far in found
+    ):
+        raise UserError(f"{count} of {len(found)} runs failed: see {study.folder / 'logs'}; --retry tries again")
+    refuse_changed(study, found)
 
 
 def last_line(job: Job) -> str:
@@ -135,22 +171,30 @@ def train_one(study: Study, index: int, options: list[str]) -> None:
     runs = study.runs()
     if not 0 <= index < len(runs):
         raise UserError(f"--index={index}: the runs have numbers from 0 to {len(runs) - 1}")
-    if progress_of(study, runs[index]).state == "done":
-        print(f"{runs[index].name} is done")
+    run = runs[index]
+    if progress_of(study, run, check(study, [run], options)[run[:2]]).state == "done":
+        print(f"{run.name} is done")
         return
-    command = study.job(runs[index], options).command
+    command = study.job(run, options).command
     os.execv(command[0], command)
 
 
-def submit(study: Study, wanted: set[State], given: str, workers: int | None, options: list[str]) -> None:
+def submit(
+    study: Study,
+    found: list[tuple[Planned, Progress]],
+    wanted: set[State],
+    given: str,
+    workers: int | None,
+    options: list[str],
+) -> None:
     """Submits a Slurm array with a job for each run in a wanted state.
 
     Raises:
         UserError: there is no Slurm, or it refuses.
     """
-    due = [str(index) for index, run in enumerate(study.runs()) if progress_of(study, run).state in wanted]
+    due = [str(index) for index, (_, far) in enumerate(found) if far.state in wanted]
     if not due:
-        show(study)
+        show(study, found)
         return
     if not shutil.which("sbatch"):
         raise UserError("--slurm: there is no sbatch here; submit from a machine of a Slurm cluster")
