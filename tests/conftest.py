@@ -1,5 +1,6 @@
 import os
 import warnings
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["WANDB_SILENT"] = "true"
@@ -13,6 +14,7 @@ from torch import Tensor
 from datamodules import ImageData
 from lit_gans import GAN
 from lit_gans.networks import MLPDiscriminator, MLPGenerator
+from tests import studies
 
 torch.set_num_threads(1)
 warnings.filterwarnings("ignore", module="lightning")
@@ -26,6 +28,15 @@ def _own_places(tmp_path, monkeypatch):
     """No test reads or writes outside its own folder."""
     monkeypatch.setenv("LIT_GANS_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def small_study(monkeypatch):
+    """It lies here, and is trained by a small program."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setattr("lit_gans.study.FIT", studies.FIT)
+    monkeypatch.setattr("lit_gans.verbs.study.parse", studies.parse)
+    studies.FILE.write_text(studies.STUDY)
 
 
 class Noise(ImageData):

@@ -14,19 +14,10 @@ import pytest
 from lit_gans.cli import main
 from lit_gans.progress import Progress, hours_left, progress_of
 from lit_gans.study import part_of, read_study
-from tests import studies
 from tests.commands import fails
 from tests.studies import FILE, STUDY
 
-HERE = Path(__file__).parent.parent
-
-
-@pytest.fixture(autouse=True)
-def _stand_in(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(HERE))
-    monkeypatch.setattr("lit_gans.study.FIT", studies.FIT)
-    monkeypatch.setattr("lit_gans.verbs.study.parse", studies.parse)
-    FILE.write_text(STUDY)
+pytestmark = pytest.mark.usefixtures("small_study")
 
 
 def run(*arguments):

@@ -5,13 +5,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
 from lit_gans.cli import parse
 from lit_gans.errors import UserError, at_least
-from lit_gans.files import replacing
 from lit_gans.jobs import Job, run_jobs
 from lit_gans.progress import Progress, State, progress_of, table
 from lit_gans.run import Config
@@ -201,16 +201,19 @@ def submit(
     chosen = [f"--seeds={json.dumps(study.seeds)}", f"--only={json.dumps([*study.variants, *study.datasets])}"]
     command = [sys.executable, "-m", "lit_gans", "study", "run", str(study.path), *["--full"] * study.full, *chosen]
     parts = [shlex.join(command), "--index=$SLURM_ARRAY_TASK_ID", "--", shlex.join(options)]
-    logs, script = study.folder / "logs", study.folder / "study.sbatch"
-    logs.mkdir(parents=True, exist_ok=True)
-    with replacing(script) as temporary:
-        temporary.write_text(ARRAY.format(name=study.name, logs=logs, command=" ".join(parts)))
+    logs = study.folder / "logs"
+    script = ARRAY.format(name=study.name, logs=logs, command=" ".join(parts))
     array = f"--array={','.join(due)}" + (f"%{workers}" if workers else "")
     try:
-        asked = ["sbatch", "--parsable", array, *shlex.split(given), str(script)]
+        asked = ["sbatch", "--parsable", array, *shlex.split(given)]
     except ValueError as error:
         raise UserError(f"--slurm={given}: {error}") from error
-    answer = subprocess.run(asked, capture_output=True, text=True)
+    new = [folder for folder in (logs, *logs.parents) if not folder.exists()]
+    logs.mkdir(parents=True, exist_ok=True)  # a job that cannot write its log there fails
+    answer = subprocess.run(asked, input=script, capture_output=True, text=True)
     if answer.returncode:
+        with suppress(OSError):  # somebody else's are in it by now
+            for folder in new:
+                folder.rmdir()
         raise UserError(f"Slurm refuses: {' '.join(answer.stderr.split())}")
     print(f"submitted {len(due)} runs as job {answer.stdout.strip()}; lit-gans study status {study.path} shows them")
