@@ -68,8 +68,15 @@ def labels(config: Config) -> dict[str, Any]:
 
 
 def batches(kimg: float, batch_size: int) -> int:
-    """How many make so many thousands of images, or the few more that complete the last one."""
-    return math.ceil(round(1000 * kimg, 6) / batch_size)  # 1000 * 32.112 is a little above 32,112
+    """How many make so many thousands of images, or the few more that complete the last one.
+
+    Raises:
+        UserError: not even one does.
+    """
+    images = round(1000 * kimg, 6)  # 1000 * 32.112 is a little above 32,112
+    if images < batch_size:
+        raise UserError(f"{kimg:g} kimg are less than one batch of {batch_size} images: ask for more, or smaller ones")
+    return math.ceil(images / batch_size)
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

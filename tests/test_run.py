@@ -21,7 +21,9 @@ def test_batches_of_a_length():
     """Whole batches are no one more by rounding: 1000 * 32.112 is 32112.000000000004."""
     for size in (1, 16, 50, 64, 100):
         assert [batches(count * size / 1000, size) for count in range(1, 3000)] == list(range(1, 3000))
-    assert (batches(0.065, 64), batches(0.001, 64)) == (2, 1)
+    assert batches(0.065, 64) == 2
+    with pytest.raises(UserError, match="0.063 kimg are less than one batch of 64 images"):
+        batches(0.063, 64)
 
 
 def test_the_name_covers_what_changes_the_result():

@@ -77,6 +77,9 @@ def test_length_in_images_and_label(capsys):
     assert len(CSVRows(RUN / "metrics.csv").rows()) == 5
     error = fails([*TINY, "--max_kimg=0"], capsys)
     assert "max_kimg" in error
+    error = fails([*TINY, "--max_kimg=0.063", "--run_dir=other"], capsys)
+    assert "0.063 kimg are less than one batch of 64 images" in error
+    assert not Path("other").exists()
     assert "--label=a/b: give a plain name" in fails([*TINY, "--label=a/b"], capsys)
 
 

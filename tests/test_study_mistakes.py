@@ -73,6 +73,9 @@ def test_options_are_read_before_anything_is_trained(how, capsys):
     FILE.write_text(STUDY.replace("{model: DCGAN}", "{model.loss: Hnge}"))
     line = fails(["study", "run", "small.yaml", *how], capsys)
     assert re.search("small.yaml: two on digits: loss: there is no .*'Hnge'; did you mean Hinge", line)
+    FILE.write_text(STUDY.replace("one: {", "one: {data.batch_size: 2001, "))
+    line = fails(["study", "run", "small.yaml", *how], capsys)
+    assert "small.yaml: one on digits: 2 kimg are less than one batch of 2001 images: ask for more" in line
     assert not Path("runs").exists()
 
 

@@ -14,7 +14,7 @@ from lit_gans.cli import parse
 from lit_gans.errors import UserError, at_least
 from lit_gans.jobs import Job, run_jobs
 from lit_gans.progress import Progress, State, progress_of, table
-from lit_gans.run import Config
+from lit_gans.run import Config, batches
 from lit_gans.study import Planned, Study, check_free, part_of, read_study
 
 Configs = dict[tuple[str, str], Config]
@@ -118,8 +118,13 @@ def check(study: Study, runs: list[Planned], options: Sequence[str]) -> Configs:
     configs = {}
     for run in {run[:2]: run for run in runs}.values():
         configs[run[:2]] = config = parse(["fit", *study.arguments(run, options)])
-        if isinstance(config, str):
-            raise UserError(f"{study.path}: {run.variant} on {run.dataset}: {config}")
+        try:
+            if isinstance(config, str):
+                raise UserError(config)
+            if config["max_kimg"]:
+                batches(config["max_kimg"], config["data"]["init_args"]["batch_size"])
+        except UserError as error:
+            raise UserError(f"{study.path}: {run.variant} on {run.dataset}: {error}") from error
     return configs
 
 
