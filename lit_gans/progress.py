@@ -7,7 +7,7 @@ from math import isfinite, nan
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from lit_gans.comparison.text import aligned
+from lit_gans.comparison.text import aligned, printable
 from lit_gans.errors import UserError
 from lit_gans.run import Config, differences, first_of, identity, is_empty, read_config, short_name
 from lit_gans.status import read_status
@@ -36,7 +36,8 @@ def progress_of(study: Study, run: Planned, config: Config | None = None) -> Pro
             looked for in the run: neither what it says no more nor options after `--`.
     """
     if is_empty(run.run_dir):
-        return Progress("missing")
+        said = last_line(study.job(run, []).log)
+        return Progress("missing", reason=said if said.startswith("lit-gans: error: ") else "")
     try:
         made = read_config(run.run_dir)
     except UserError as error:
@@ -52,6 +53,12 @@ def progress_of(study: Study, run: Planned, config: Config | None = None) -> Pro
     if had is None or had > budget:
         return Progress("changed", *reached, f"its length was {had or status.length}, that of the study is {budget}")
     return Progress("done" if had == budget else "stopped", *reached)
+
+
+def last_line(log: Path) -> str:
+    """What a training said last; nothing if it never began."""
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return printable(lines[-1]) if lines else ""
 
 
 def last_row(path: Path) -> tuple[float, float]:
@@ -136,9 +143,10 @@ def table(study: Study, found: list[tuple[Planned, Progress]]) -> str:
         ["variant", "dataset", *(f"s{seed}" for seed in study.seeds)],
         *([*key, *row] for key, row in cells.items()),
     ]
-    reasons = [f"{run.name} {far.state}: {far.reason}" for run, far in found if far.state in ("failed", "changed")]
+    told = ("failed", "changed", "missing")
+    reasons = [f"{run.name} {far.state}: {far.reason}" for run, far in found if far.state in told and far.reason]
     counts = Counter(far.state for _, far in found)
     left = hours_left(study, found)
     hours = f"; about {left:.1f} hours of training left, on one worker" if isfinite(left) and left else ""
-    told = ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
-    return "\n".join([*aligned(rows), *reasons, f"{len(found)} runs of {study.budget:g} {study.unit}: {told}{hours}"])
+    sums = ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
+    return "\n".join([*aligned(rows), *reasons, f"{len(found)} runs of {study.budget:g} {study.unit}: {sums}{hours}"])

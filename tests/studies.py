@@ -56,6 +56,7 @@ def fit(arguments):
             if label in os.environ.get("WAITING", ""):
                 print("waiting", os.getpid(), flush=True)
                 signal.pause()
+    print("Run directory:", run)
 
 
 if __name__ == "__main__":

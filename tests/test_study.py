@@ -109,10 +109,14 @@ def test_what_fit_refuses_is_said_and_tried_again(capsys, monkeypatch):
     with pytest.raises(SystemExit) as left:
         main(RUN0)
     assert "1 of 2 runs failed" in str(left.value)
-    line = "one-digits-s0: exit code 1: lit-gans: error: there is no option --x (see runs/small/logs/one-digits-s0.log)"
-    assert line in capsys.readouterr().out
+    refusal = "lit-gans: error: there is no option --x"
+    assert f"one-digits-s0: exit code 1: {refusal} (see runs/small/logs/one-digits-s0.log)" in capsys.readouterr().out
+    assert [f"one-digits-s0 missing: {refusal}"] in states(capsys, "--seeds=[0]")
     monkeypatch.setenv("REFUSED", "")
     main(RUN0)
+    for path in Path("runs/small").glob("*-s0"):
+        shutil.rmtree(path)
+    assert not any("missing: " in line[0] for line in states(capsys, "--seeds=[0]"))
     assert names(told()) == ["one-digits-s0", "two-digits-s0", "one-digits-s0"]
 
 

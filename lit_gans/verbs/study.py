@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from lit_gans.cli import parse
 from lit_gans.errors import UserError, at_least
-from lit_gans.jobs import Job, run_jobs
-from lit_gans.progress import Progress, State, progress_of, table
+from lit_gans.jobs import run_jobs
+from lit_gans.progress import Progress, State, last_line, progress_of, table
 from lit_gans.run import Config, batches
 from lit_gans.study import Planned, Study, check_free, part_of, read_study
 
@@ -153,7 +153,7 @@ def train(study: Study, configs: Configs, wanted: set[State], workers: int, opti
     failed = set()
     try:
         for job, code in run_jobs((study.job(run, options) for run in due), workers, total=total):
-            tqdm.write(f"{job.name}: {f'exit code {code}: {last_line(job)} (see {job.log})' if code else 'done'}")
+            tqdm.write(f"{job.name}: {f'exit code {code}: {last_line(job.log)} (see {job.log})' if code else 'done'}")
             failed |= {job.name} if code else set()
     except (KeyboardInterrupt, SystemExit):
         print("Stopped; the same command goes on.")
@@ -164,11 +164,6 @@ def train(study: Study, configs: Configs, wanted: set[State], workers: int, opti
     ):
         raise UserError(f"{count} of {len(found)} runs failed: see {study.folder / 'logs'}; --retry tries again")
     refuse_changed(study, found)
-
-
-def last_line(job: Job) -> str:
-    """What a job said last."""
-    return (job.log.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]
 
 
 def train_one(study: Study, index: int, options: list[str]) -> None:
