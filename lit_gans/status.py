@@ -8,8 +8,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from filelock import FileLock, Timeout
-
 from lit_gans.errors import line_for_user
 from lit_gans.files import replacing
 
@@ -53,12 +51,15 @@ def read_status(run_dir: Path) -> Status:
 
 
 def is_held(run_dir: Path) -> bool:
-    """Whether a process is training in the run directory."""
-    if not (run_dir / LOCK).exists():
-        return False
+    """Whether a process is training in the run directory; any number may ask at a time."""
     try:
-        FileLock(run_dir / LOCK, timeout=0).acquire().lock.release()
-    except (Timeout, NotImplementedError, OSError):  # a file system without locks, or one that may only be read
+        from fcntl import LOCK_NB, LOCK_SH, flock
+
+        with open(run_dir / LOCK) as lock:
+            flock(lock, LOCK_SH | LOCK_NB)  # shared by all who ask, but not with a training
+    except FileNotFoundError:
+        return False
+    except (OSError, ImportError):  # it is held; or the file system or, on Windows, Python has no such locks
         return True
     return False
 

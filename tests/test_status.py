@@ -51,6 +51,33 @@ def test_a_run_that_says_it_runs_and_holds_no_lock_was_killed():
         assert read_status(RUN).state == "running"
 
 
+ASKS = """
+import fcntl, sys
+from pathlib import Path
+from lit_gans.status import read_status
+lock = fcntl.flock
+def stop_while_holding(*how):
+    lock(*how)
+    print("holds", flush=True)
+    sys.stdin.readline()
+fcntl.flock = stop_while_holding
+print(read_status(Path("run")).state)
+"""
+
+
+def test_who_asks_is_not_taken_for_a_training():
+    write_status(RUN, Status("running"))
+    (RUN / ".lock").touch()
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    asking = subprocess.Popen([sys.executable, "-c", ASKS], env=environment, **pipes)
+    assert asking.stdout.readline() == "holds\n"
+    assert read_status(RUN).state == "stopped"
+    assert asking.communicate("\n")[0] == "stopped\n"
+    with alone(RUN):
+        assert read_status(RUN).state == "running"
+
+
 NO_STATE = '{"state": ["finished"], "reason": "", "length": {}}'
 NO_LENGTH = '{"state": "finished", "reason": "", "length": 3}'
 
