@@ -54,7 +54,7 @@ def fit(arguments):
             if label in os.environ.get("KILLED", ""):
                 os.kill(os.getpid(), signal.SIGKILL)
             if label in os.environ.get("WAITING", ""):
-                print("waiting", os.getpid(), flush=True)
+                Path("waiting").write_text(str(os.getpid()))
                 signal.pause()
     print("Run directory:", run)
 

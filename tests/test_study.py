@@ -228,17 +228,17 @@ def runner(*arguments):
     return [sys.executable, "-c", code, "study", "run", "small.yaml", *arguments]
 
 
-def waiting(log):
-    """The process of a training that waits, once it does."""
-    while not (Path(log).exists() and (found := re.search(r"waiting (\d+)\n", Path(log).read_text()))):
-        pass
-    return int(found[1])
+@pytest.fixture
+def waiting():
+    """Gives the process of a training that waits, once it does."""
+    os.mkfifo("waiting")
+    return lambda: int(Path("waiting").read_text())
 
 
-def test_a_stopped_study_goes_on(monkeypatch, capsys):
+def test_a_stopped_study_goes_on(monkeypatch, capsys, waiting):
     monkeypatch.setenv("WAITING", "two")
     process = subprocess.Popen(runner(), stdout=subprocess.PIPE, text=True)
-    waiting("runs/small/logs/two-digits-s0.log")
+    waiting()
     assert ["two", "digits", "running 2", "missing"] in states(capsys)
     process.send_signal(signal.SIGTERM)
     assert process.communicate()[0].endswith("Stopped; the same command goes on.\n")
@@ -258,10 +258,10 @@ def test_a_training_that_is_killed_is_told(monkeypatch, capsys):
     assert names(told()) == ["one-digits-s0", "two-digits-s0", "two-digits-s0"]
 
 
-def test_a_killed_runner_leaves_its_trainings_and_they_are_not_begun_twice(monkeypatch, capsys):
+def test_a_killed_runner_leaves_its_trainings_and_they_are_not_begun_twice(monkeypatch, capsys, waiting):
     monkeypatch.setenv("WAITING", "two")
     process = subprocess.Popen(runner("--seeds=[0]"))
-    training = waiting("runs/small/logs/two-digits-s0.log")
+    training = waiting()
     process.kill()
     process.wait()
     told()
