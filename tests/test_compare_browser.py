@@ -1,6 +1,7 @@
 """The page of a comparison in a real browser."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,30 @@ def test_every_panel_draws_and_nothing_leaves(browser, tmp_path):
     assert browser.run("fetch('http://127.0.0.1:9/').then(() => 'went', (error) => error.message)") == "Failed to fetch"
     assert browser.run("window.hacked === undefined")
     assert len([text for text in browser.complaints if "Content Security Policy" in str(text)]) >= 2
+
+
+def test_on_a_phone(browser, tmp_path):
+    """What is wider scrolls in its own place, and axes keep room for their names; without runs, plots take no place."""
+    groups = sweep(tmp_path)
+    for each in groups:
+        each.differing.update({f"model.further_{number}": f"{number} of {each.label}" for number in range(5)})
+    opened(browser, tmp_path, groups, width=500)
+    assert see_all(browser)[0] == []
+    assert browser.run("document.documentElement.scrollWidth === innerWidth")
+    plot = "document.querySelector('#options .panel')"
+    assert browser.run(f"{plot}.scrollWidth > {plot}.clientWidth && {plot}.clientWidth < 500")
+    names = browser.run(
+        f"[...{plot}.querySelectorAll('.annotation')].map((one) => [one.textContent, one.getBoundingClientRect()])"
+        ".filter(([text]) => /^(lr|loss|further_.|FID)$/.test(text)).map(([text, {left, right}]) => [left, right])"
+    )
+    assert len(names) == 8
+    assert all(end < begin for (_, end), (begin, _) in pairwise(sorted(names)))
+    click(browser, "#variants button + button")
+    see_all(browser)
+    assert browser.run("Math.max(...[...document.querySelectorAll('#cost .drawn')].map((one) => one.clientHeight))") < 50
+    click(browser, "#variants button")
+    see_all(browser)
+    assert browser.run("document.querySelector('#cost .drawn').clientHeight") == 360
 
 
 def test_switches(browser, tmp_path):

@@ -119,6 +119,7 @@ function panel(parent, heading, make) {
   parent.append(node);
   panels.set(node, {drawn, make, large: parent.classList.contains("large"), seen: false, stale: true});
   sight.observe(node);
+  return drawn;
 }
 
 function draw(all = false) {
@@ -126,16 +127,16 @@ function draw(all = false) {
     if (!one.stale || !(one.seen || all)) continue;
     one.stale = false;
     const {traces, layout = {}, config = {}} = one.make();
+    one.drawn.classList.toggle("empty", traces.length === 0);
+    one.drawn.style.height = traces.length > 0 && layout.height ? `${layout.height}px` : "";
     if (traces.length === 0) {
       Plotly.purge(one.drawn);
       one.drawn.replaceChildren("nothing to show: not logged, or switched off");
     } else {
       if (!one.drawn.classList.contains("js-plotly-plot")) one.drawn.replaceChildren();
-      if (layout.height) one.drawn.style.height = `${layout.height}px`;
       const displayModeBar = one.large ? "hover" : false;
       Plotly.react(one.drawn, traces, dressed(layout), {...CONFIG, displayModeBar, ...config});
     }
-    one.drawn.classList.toggle("empty", traces.length === 0);
   }
 }
 

@@ -53,8 +53,9 @@ function optionPanels() {
     if (options.length < 2 || one.rows.length < 4) continue;
     const plots = element("div", {className: "large"});
     section("options").append(element("h3", {}, where(one)), plots);
-    const heading = `Parallel coordinates: each line is a variant, its colour the mean ${title(data.metric)}`;
-    panel(plots, heading, () => parallel(one, options));
+    const heading = `Parallel coordinates: each line is a variant, its colour the order by mean ${title(data.metric)}`;
+    const drawn = panel(plots, heading, () => parallel(one, options));
+    drawn.style.minWidth = `${120 * (options.length + 1)}px`;  // narrower windows scroll
     if (one.importance.length > 0) plots.append(importanceTable(one));
   }
   section("options").hidden = section("options").querySelector(".panel") === null;

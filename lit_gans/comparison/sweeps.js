@@ -28,8 +28,8 @@ function dimension(values) {
     const distinct = [...new Set(known)];
     const even = log ? decades(low, high) : ticks(low, high);
     const marked = distinct.length <= 6 || even.length < 2 ? distinct.slice(0, 6) : even;
-    const marks = marked.sort((one, other) => one - other).map((value) => [place(value), number(value, 3)]);
-    return {place, marks: marks.filter(([at], k) => k === 0 || at - marks[k - 1][0] > 0.05)};
+    const marks = apart(marked.sort((one, other) => one - other), place, 0.05);
+    return {place, marks: marks.map((value) => [place(value), number(value, 3)])};
   }
   const choices = [...new Set(known.map(String))].sort();
   const place = (value) => (choices.length > 1 ? choices.indexOf(String(value)) / (choices.length - 1) : 0.5);
@@ -41,15 +41,13 @@ function parallel({rows}, options) {
   const axes = options.map((name) => [name, (row) => data.groups[row.group].options[name]]);
   axes.push([title(data.metric), (row) => row.last[0]]);
   const dimensions = axes.map(([, value]) => dimension(judged.map(value)));
-  const measure = last(dimensions);
-  const line = (row) => {
-    const given = axes.map(([, value]) => value(row));
-    const part = measure.place(row.last[0]), less = data.mode === "min";
-    const color = shade(less === dark.matches ? 1 - part : part);  // dark on paper, light in the dark: the best
+  const line = (row, order) => {
+    const given = axes.map(([, value]) => value(row)), part = order / Math.max(1, judged.length - 1);
+    const color = shade(dark.matches ? 1 - part : part);  // dark on paper, light in the dark: the best
     return {
       type: "scatter", mode: "lines+markers", x: axes.map((_, place) => place), marker: {size: 5},
       y: given.map((value, place) => (value === undefined || value === null ? null : dimensions[place].place(value))),
-      opacity: state.on.has(labelOf(row.group)) ? 0.9 : 0.12, line: {width: 2, shape: "spline", smoothing: 0.6, color},
+      opacity: state.on.has(labelOf(row.group)) ? 0.9 : 0.12, line: {width: 2, color},
       hovertemplate: `<b>${short(labelOf(row.group))}</b><br>${number(row.last[0])}<extra></extra>`,
     };
   };
@@ -60,15 +58,15 @@ function parallel({rows}, options) {
     xshift: place === axes.length - 1 ? 7 : -7, font: {size: 11, color: ink("--soft")}, bgcolor: ink("--paper"),
   })));
   const names = axes.map(([name], place) => ({
-    x: place, y: axes.length > 6 && place % 2 ? 1.18 : 1.09, showarrow: false, font: {size: 11.5},
-    text: `<b>${plain(cut(name.replace(/^(model|data)\./, ""), 18))}</b>`,
+    x: place, y: 1.09, showarrow: false, font: {size: 11.5},
+    text: `<b>${plain(cut(name.replace(/^(model|data)\./, ""), 16))}</b>`,
   }));
   return {
     traces: judged.map(line),
     layout: {
       shapes: rules, annotations: [...marks, ...names], margin: {l: 70, r: 60, t: 16, b: 16},
       xaxis: {visible: false, range: [-0.15, axes.length - 0.85], fixedrange: true},
-      yaxis: {visible: false, range: [-0.06, 1.24], fixedrange: true},
+      yaxis: {visible: false, range: [-0.06, 1.16], fixedrange: true},
     },
   };
 }

@@ -48,12 +48,21 @@ function decades(low, high) {
   return found.filter((value) => Math.log10(value) >= low && Math.log10(value) <= high);
 }
 
+// Those of the marks, from low to high, that stand so far from the one before that texts don't overlap.
+function apart(marks, place, least) {
+  const kept = [];
+  for (const mark of marks) {
+    if (kept.length === 0 || place(mark) - place(last(kept)) > least) kept.push(mark);
+  }
+  return kept;
+}
+
 const percent = (value) => `${Math.min(100, Math.max(0, value)).toFixed(2)}%`;
 
 function axisCell({place, ticks: marks}) {
   const text = (mark) => svg("text", {x: percent(place(mark)), y: "85%", "text-anchor": "middle"}, number(mark, 3));
   return element("th", {scope: "col", className: "plot", title: "dot and line: last, mean and interval; ring: best"},
-    svg("svg", {"aria-hidden": "true"}, ...marks.map(text)));
+    svg("svg", {"aria-hidden": "true"}, ...apart(marks, place, 25).map(text)));
 }
 
 function intervalCell(row, {place, ticks: marks}, [mean, low, high]) {
