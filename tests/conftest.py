@@ -20,7 +20,7 @@ torch.set_num_threads(1)
 warnings.filterwarnings("ignore", module="lightning")
 
 
-pytest_plugins = ["tests.photos", "tests.compared"]
+pytest_plugins = ["tests.photos", "tests.compared", "tests.pages"]
 
 
 @pytest.fixture(autouse=True)

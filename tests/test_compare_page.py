@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from base64 import b64decode, b64encode
+from dataclasses import replace
 from hashlib import sha256
 from html.parser import HTMLParser
 from io import BytesIO
@@ -13,13 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lit_gans.comparison.importance import LEAST, importances
 from lit_gans.comparison.packing import NUMBERS, POINTS, columns_of, packed, points_of, thinned, thumbnail
-from lit_gans.comparison.page import write_page
+from lit_gans.comparison.page import bad_end, write_page
 from lit_gans.comparison.runs import Group
 from lit_gans.comparison.statistics import summarise
 from lit_gans.comparison.words import headlines, protocol_words
 from lit_gans.errors import UserError
+from lit_gans.status import Status
 from tests.comparisons import MADE, group, pictures, run
 
 HOSTILE = [
@@ -124,6 +125,21 @@ def test_a_table_tells_what_the_summary_does(tmp_path):
     assert new["last"] == [None, None, None, 0]
     assert new["states"] == {"running": 1}
     assert made.data["t"][2:4] == [12.7062, 4.3027]  # of tables, for 1 and 2 degrees of freedom
+
+
+@pytest.mark.parametrize(("end", "mode", "bad"), [
+    (11.9, "min", False), (12.1, "min", True), (np.nan, "min", True), (1.7, "max", False), (1.6, "max", True),
+    (-1, "max", False),
+])  # fmt: skip
+def test_a_bad_end_is_far_from_the_best_or_not_finite(end, mode, bad):
+    """Of its own, or that of another seed, however that ended; never of a run that goes on."""
+    own, other = run("own", 0, 4), run("other", 1, 4, state="failed")
+    alien = run("alien", 2, {"min": 0.01, "max": 900}[mode], protocol="bbbb2222")
+    own.columns["val/fid"] = np.array([5.0] * 19 + [end])
+    other.columns["val/fid"] = np.array([4.0, *[4.2] * 19])
+    assert bool(bad_end(own, Group("plain", "squares", (own, other, alien)), "val/fid", mode)) is bad
+    running = replace(own, status=Status("running"))
+    assert bad_end(running, Group("plain", "squares", (running, other)), "val/fid", mode) == ""
 
 
 def test_curves_come_back_to_five_digits():
@@ -253,39 +269,6 @@ def test_protocol_in_words():
         "resize none; pairs 3"
     )
     assert protocol_words({"ema": False}) == "generator as trained, not averaged"
-
-
-def test_importance_finds_what_makes_the_metric():
-    noise = np.random.default_rng(0)
-    options = [
-        {
-            "lr": 10 ** noise.uniform(-4, -2),
-            "loss": ("Hinge", "Wasserstein")[place % 2],
-            "idle": noise.random(),
-            "same": 1,
-        }
-        for place in range(60)
-    ]
-    values = [-np.log10(one["lr"]) + 2 * (one["loss"] == "Hinge") for one in options]
-    first, second, last = importances(options, values)
-    assert (first.option, second.option, last.option) == ("loss", "lr", "idle")
-    assert first.importance + second.importance + last.importance == pytest.approx(1)
-    assert last.importance < 0.05
-    assert first.correlation is None
-    ranks = [np.argsort(np.argsort(list(one))) for one in ([each["lr"] for each in options], values)]
-    assert second.correlation == pytest.approx(np.corrcoef(*ranks)[0, 1])
-    assert second.correlation < -0.5
-
-
-def test_importance_of_too_little():
-    options = [{"lr": place} for place in range(LEAST)]
-    assert len(importances(options, range(LEAST))) == 1
-    assert importances(options, [np.nan, *range(LEAST - 1)]) == []
-    assert importances(options, [1.0] * LEAST) == []
-    assert importances([{"lr": 1}] * LEAST, range(LEAST)) == []
-    assert importances([{"flag": place % 2 == 0} for place in range(LEAST)], range(LEAST))[0].correlation is None
-    missing = importances([{}, *options[1:]], range(LEAST))
-    assert missing[0].correlation is None  # of an option that a run hasn't
 
 
 def test_without_plotly(tmp_path, monkeypatch):

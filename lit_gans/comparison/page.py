@@ -27,13 +27,16 @@ from lit_gans.comparison.packing import (
     thumbnail,
 )
 from lit_gans.comparison.runs import Group, Run
-from lit_gans.comparison.statistics import Estimate, Summary, counted
+from lit_gans.comparison.statistics import Estimate, Summary, counted, protocol_of, unmeasured_end
 from lit_gans.comparison.words import headlines, protocol_words
 from lit_gans.errors import UserError
 from lit_gans.files import replacing
 
 SCRIPTS = ("page.js", "tables.js", "plots.js", "sweeps.js", "samples.js", "panels.js")
 """Together the page's own script; the last ones use the first ones."""
+
+FAR = 3
+"""Of so many times the best value, or less than its part, a run ended badly."""
 
 
 def write_page(
@@ -116,7 +119,8 @@ def contents(
         described = []
         for place, group in enumerate(groups):
             for run in group.runs:
-                described.append({"group": place} | description(run) | packed(run, columns, points))
+                own = {"group": place, "badly": bad_end(run, group, metric, mode)}
+                described.append(own | description(run) | packed(run, columns, points))
                 bar.update()
         pictures = []
         seeds = Counter(run.seed for run in runs if run.status.state == "finished" and any(run.pictures.values()))
@@ -130,6 +134,7 @@ def contents(
     return {
         "metric": metric,
         "mode": mode,
+        "far": FAR,
         "labels": labels,
         "columns": columns,
         "groups": [
@@ -164,6 +169,23 @@ def description(run: Run) -> dict[str, Any]:
         "hours": number(max(run.series("cost/hours")[1], default=math.nan)),
         "protocols": {name: each["hash"] for name, each in run.protocols.items()},
     }
+
+
+def bad_end(run: Run, group: Group, metric: str, mode: str) -> str:
+    """How a finished run ended badly: not finite, or `FAR` from the best of all runs like it; empty if it didn't.
+
+    Of a metric that is not positive, only the first is told.
+    """
+    values = run.series(metric)[1]
+    if run.status.state != "finished" or not len(values):
+        return ""
+    if end := unmeasured_end(run, metric):
+        return f"no finite {metric} after kimg {end[0]:.6g} of {end[1]:.6g}"
+    alike = [one.series(metric)[1] for one in group.runs if protocol_of(one, metric) == protocol_of(run, metric)]
+    best = min(map(min, alike)) if mode == "min" else max(map(max, alike))
+    low, high = sorted((best, values[-1]))
+    told = f"{metric} {values[-1]:.4g} at the end, {best:.4g} in the best of this variant"
+    return told if 0 < FAR * low < high else ""
 
 
 def tables(summaries: Sequence[Summary], places: dict[tuple[str, str], int], metric: str) -> list[dict[str, Any]]:

@@ -147,8 +147,7 @@ function tradeOff({dataset, protocol, rows}) {
   const traces = [];
   for (const row of rowsOn(rows)) {
     const label = labelOf(row.group);
-    const runs = data.runs.filter((run) => run.group === row.group && run.state === "finished" && run.hours !== null
-      && curve(run, data.metric, "kimg") && (run.protocols[data.metric] ?? "") === protocol);
+    const runs = finishedOf(row, protocol).filter((run) => run.hours !== null && curve(run, data.metric, "kimg"));
     const at = (run) => last(curve(run, data.metric, "kimg").y);
     traces.push({
       type: "scatter", mode: "markers", x: runs.map((run) => run.hours), y: runs.map(at), opacity: 0.6,

@@ -93,12 +93,22 @@ function intervalCell(row, {place, ticks: marks}, [mean, low, high]) {
   return element("td", {className: "plot"}, svg("svg", {"aria-hidden": "true"}, ...parts));
 }
 
-function states({states: found, last}) {
-  const others = Object.entries(found).filter(([name]) => name !== "finished");
-  return element("td", {className: "number"}, String(last[3]),
+function states(row, protocol) {
+  const others = Object.entries(row.states).filter(([name]) => name !== "finished");
+  const badly = finishedOf(row, protocol).filter((run) => run.badly).length;
+  return element("td", {className: "number"}, String(row.last[3]),
+    badly > 0 ? element("small", {className: "warn", title: BADLY}, `${badly} ended badly`) : null,
     ...others.map(([name, count]) => element("small", {className: STATES[name]}, `${count} ${name}`)));
 }
 
+// The finished runs of a line of a table.
+function finishedOf({group}, protocol) {
+  return data.runs.filter((run) => run.group === group && run.state === "finished"
+    && (run.protocols[data.metric] ?? "") === protocol);
+}
+
+const BADLY = `Ended badly: ${data.metric} not finite at the end, or more than ${data.far} times worse than the best `
+  + "that any run of the variant had. Such runs count all the same.";
 const STATES = {failed: "bad", stopped: "warn", running: "good", finished: ""};
 
 function where({dataset, protocol}) {
@@ -123,7 +133,7 @@ function bestTables() {
         first ? intervalCell(row, measure, first.last) : cell(""),
         estimate(row.best),
         cell(significance(row, one.rows)),
-        states(row),
+        states(row, one.protocol),
         element("td", {className: "number"}, duration(row.hours), element("small", {}, length)),
         cell(number(row.speed, 3)),
         cell(number(row.memory, 3)));
@@ -139,6 +149,7 @@ function bestTables() {
   if (data.tables.length === 0) section("best").append(note("No runs to compare."));
   section("best").append(note("Dot and line: mean and 95 % interval of the last value; ring: mean of the best; shaded: "
     + "the interval of the first. Equal ranks are ties. Seeds: finished runs, which alone enter the numbers."));
+  if (data.runs.some((run) => run.badly)) section("best").append(note(BADLY, "note warn"));
 }
 
 function configTable() {
@@ -166,12 +177,14 @@ function runTable() {
   const row = (run) => element("tr", {"data-label": labelOf(run.group)},
     element("th", {scope: "row", title: run.path}, run.name), cell(data.labels[labelOf(run.group)], "text"),
     cell(data.groups[run.group].dataset, "text"), cell(String(run.seed ?? "–")),
-    element("td", {className: STATES[run.state]}, run.state), cell(number(run.kimg)), cell(run.length, "text"),
-    cell(duration(run.hours)), cell(run.reason, "text"));
+    element("td", {className: STATES[run.state]}, run.state,
+      run.badly ? element("small", {className: "warn", title: BADLY}, "ended badly") : null), cell(number(run.kimg)), cell(run.length, "text"),
+    cell(duration(run.hours)), cell(run.reason || run.badly, "text"));
   const heads = () => ["run", "variant", "dataset", ...numbers("seed"), "state", ...numbers("kimg"), "asked for",
     ...numbers("time"), "reason"];
   const sorted = order.map((name) => data.runs.filter((run) => run.state === name));
-  const open = sorted.slice(0, 3).flat(), done = sorted[3];
+  const badly = sorted[3].filter((run) => run.badly), done = sorted[3].filter((run) => !run.badly);
+  const open = [...sorted.slice(0, 3).flat(), ...badly];
   if (data.problems.length > 0) {
     section("runs").append(element("h3", {}, "Problems"),
       element("ul", {}, ...data.problems.map((text) => element("li", {className: "warn"}, text))));
@@ -179,11 +192,12 @@ function runTable() {
   if (open.length > 0) section("runs").append(table(heads(), open.map(row)));
   if (done.length > 0) {
     section("runs").append(element("details", {open: done.length + open.length <= 12},
-      element("summary", {}, `${done.length} finished`), table(heads(), done.map(row))));
+      element("summary", {}, `${done.length} finished${badly.length > 0 ? " well" : ""}`), table(heads(), done.map(row))));
   }
   const told = order.map((name, place) => [sorted[place].length, name]).filter(([count]) => count > 0);
   const link = (text, className) => element("a", {href: "#runs", className}, text);
   const parts = told.reverse().map(([count, name]) => link(`${count} ${name}`, STATES[name]));
+  if (badly.length > 0) parts[0].append(element("span", {className: "warn"}, ` (${badly.length} ended badly)`));
   const {length} = data.problems;
   if (length > 0) parts.push(link(`${length} ${length > 1 ? "problems" : "problem"}`, "warn"));
   section("counts").append(`${data.labels.length} variants, ${data.runs.length} runs: `,

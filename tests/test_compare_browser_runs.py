@@ -1,0 +1,32 @@
+"""Single runs and sweeps on the page of a comparison, in a real browser."""
+
+import pytest
+
+from tests.browser import CHROMIUM
+from tests.comparisons import group
+from tests.pages import opened
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no `chromium` here (Debian: apt-get install chromium)"),
+]
+
+
+def test_runs_that_ended_badly_are_seen(browser, tmp_path):
+    """Beside the seeds of their variant, above the other runs, and at the top of the page; with the rule."""
+    good, bad = group("good", [3, 3.1, 3.2]), group("bad", [5, 5.1, 40])
+    opened(browser, tmp_path, [good, bad])
+    assert browser.run("[...document.querySelectorAll('#best td small.warn')].map((one) => one.textContent)") == [
+        "1 ended badly"
+    ]
+    assert browser.run("document.querySelector('#best tr[data-label=\"1\"] small.warn') !== null")
+    assert browser.run("document.querySelector('#counts').textContent").endswith("6 finished (1 ended badly)")
+    rows = browser.run("[...document.querySelectorAll('#runs tbody tr')].map((one) => one.textContent)")
+    assert len(rows) == 6
+    assert rows[0].startswith("bad-squares-s2")
+    assert "finishedended badly" in rows[0]
+    assert "val/fid 40 at the end, 5 in the best of this variant" in rows[0]
+    assert not [row for row in rows[1:] if "badly" in row]
+    assert "more than 3 times worse" in browser.run("document.querySelector('#best').textContent")
+    opened(browser, tmp_path, [good])
+    assert "badly" not in browser.run("document.querySelector('main').innerText + section('counts').innerText")
