@@ -28,6 +28,19 @@ def test_importance_finds_what_makes_the_metric():
     assert second.correlation < -0.5
 
 
+def test_importance_survives_an_outlier():
+    """One run that collapsed tells as much as the others; no option gains by it."""
+    noise = np.random.default_rng(1)
+    options = [{"lr": noise.uniform(), "idle": noise.uniform()} for _ in range(40)]
+    values = [10 + 5 * one["lr"] for one in options]
+    values[int(np.argmax([one["idle"] for one in options]))] = 3000.0
+    first, second = importances(options, values)
+    assert first.option == "lr"
+    assert first.importance > 0.8
+    assert first.correlation > 0.8
+    assert importances(options, np.exp(values[:10] + [9.0] * 30)) == importances(options, values[:10] + [9.0] * 30)
+
+
 def test_importance_of_too_little():
     options = [{"lr": place} for place in range(LEAST)]
     assert len(importances(options, range(LEAST))) == 1

@@ -13,8 +13,8 @@ LEAST = 6
 class Importance(NamedTuple):
     """Of one option.
 
-    `importance` is its share in a random forest's reduction of variance; all together make 1. `correlation` is
-    Spearman's rank correlation with the metric, in [-1, 1], for numbers; None for choices.
+    `importance` is its share in how much of the variance of ranks a random forest explains; all together make 1.
+    `correlation` is Spearman's rank correlation with the metric, in [-1, 1], for numbers; None for choices.
     """
 
     option: str
@@ -25,7 +25,8 @@ class Importance(NamedTuple):
 def importances(options: Sequence[Mapping[str, Any]], values: Sequence[float]) -> list[Importance]:
     """How much each option tells about the metric, the most telling first.
 
-    A random forest is fitted to the runs, as W&B's panel does: numbers as they are, choices as one column for each.
+    A random forest is fitted to the runs, as W&B's panel does: numbers as they are, choices as one column for each. But
+    it is fitted to ranks of the metric: a single run that collapsed would make up nearly all of the variance of values.
 
     Args:
         options: Of each run, those in which the runs differ; one that a run hasn't is a choice of its own.
@@ -34,13 +35,14 @@ def importances(options: Sequence[Mapping[str, Any]], values: Sequence[float]) -
     Returns:
         Nothing for fewer than `LEAST` runs, or where nothing differs.
     """
+    from scipy.stats import rankdata
     from sklearn.ensemble import RandomForestRegressor
 
     runs = [(each, value) for each, value in zip(options, values, strict=True) if math.isfinite(value)]
     names = list(dict.fromkeys(name for each, _ in runs for name in each))
     given = {name: [each.get(name) for each, _ in runs] for name in names}
     given = {name: found for name, found in given.items() if len(set(map(repr, found))) > 1}
-    target = np.array([value for _, value in runs])
+    target = rankdata([value for _, value in runs])
     if len(runs) < LEAST or not given or not np.ptp(target):
         return []
     columns = {name: encoded(found) for name, found in given.items()}
