@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tqdm import tqdm
 
 from lit_gans.comparison.packing import NUMBERS, POINTS, columns_of, packed, points_of, thinned, thumbnail
 from lit_gans.comparison.page import bad_end, write_page
@@ -269,6 +270,14 @@ def test_protocol_in_words():
         "resize none; pairs 3"
     )
     assert protocol_words({"ema": False}) == "generator as trained, not averaged"
+
+
+def test_progress_counts_each_run_once(tmp_path, monkeypatch):
+    bars = []
+    monkeypatch.setattr("lit_gans.comparison.page.tqdm", lambda **given: bars.append(tqdm(**given)) or bars[-1])
+    page(tmp_path, [group("plain", [3, 4, 5]), group("other", [3, 4])])
+    (bar,) = bars
+    assert (bar.total, bar.n, bar.unit) == (5, 5, "run")
 
 
 def test_without_plotly(tmp_path, monkeypatch):

@@ -115,22 +115,19 @@ def contents(
     places = {(group.label, group.dataset): place for place, group in enumerate(groups)}
     most = max((len(group.runs) for group in groups), default=0)
     made = {each["hash"]: each["protocol"] for run in runs for each in run.protocols.values()}
-    with tqdm(total=2 * len(runs), desc="page", unit="run", delay=2, leave=False) as bar:
-        described = []
-        for place, group in enumerate(groups):
-            for run in group.runs:
-                own = {"group": place, "badly": bad_end(run, group, metric, mode)}
-                described.append(own | description(run) | packed(run, columns, points))
-                bar.update()
-        pictures = []
-        seeds = Counter(run.seed for run in runs if run.status.state == "finished" and any(run.pictures.values()))
-        times = max(2, min(TIMES, PICTURES // max(1, len(groups))))
+    seeds = Counter(run.seed for run in runs if run.status.state == "finished" and any(run.pictures.values()))
+    times = max(2, min(TIMES, PICTURES // max(1, len(groups))))
+    described, pictures = [], []
+    with tqdm(total=len(runs), desc="page", unit="run", delay=2, leave=False) as bar:
         for place, group in enumerate(groups):
             if (run := shown(group, seeds)) and (
                 images := samples(run, times, PICTURE_BYTES // (times * len(groups)), problems)
             ):
                 pictures.append({"group": place, "seed": run.seed, "run": run.name, "images": images})
-            bar.update(len(group.runs))
+            for run in group.runs:
+                own = {"group": place, "badly": bad_end(run, group, metric, mode)}
+                described.append(own | description(run) | packed(run, columns, points))
+                bar.update()
     return {
         "metric": metric,
         "mode": mode,
