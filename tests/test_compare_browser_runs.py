@@ -1,10 +1,13 @@
 """Single runs and sweeps on the page of a comparison, in a real browser."""
 
+import numpy as np
 import pytest
 
+from lit_gans.comparison.runs import Group
+from lit_gans.comparison.statistics import counted
 from tests.browser import CHROMIUM
-from tests.comparisons import group
-from tests.pages import opened
+from tests.comparisons import group, run
+from tests.pages import lines, opened
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,3 +33,17 @@ def test_runs_that_ended_badly_are_seen(browser, tmp_path):
     assert "more than 3 times worse" in browser.run("document.querySelector('#best').textContent")
     opened(browser, tmp_path, [good])
     assert "badly" not in browser.run("document.querySelector('main').innerText + section('counts').innerText")
+
+
+def test_of_one_seed_the_same_run_counts_in_plots_and_tables(browser, tmp_path):
+    """That with the latest number, not the longest."""
+    longest, measured = run("longest", 0, 9), run("measured", 0, 3)
+    longest.columns["kimg"] = 2 * longest.columns["kimg"]
+    longest.columns["val/fid"][4:] = np.nan
+    assert counted([measured, longest], "val/fid") == [measured]
+    opened(browser, tmp_path, [Group("plain", "squares", (measured, longest))])
+    (mean,) = lines(browser)["means"]
+    assert np.allclose(mean["y"], measured.columns["val/fid"], rtol=1e-4)
+    assert browser.run("data.tables[0].rows[0].last[0]") == pytest.approx(3)
+    (loss,) = lines(browser, "#training .panel")["means"]
+    assert loss["x"][-1] == 20  # each metric by its own numbers

@@ -54,9 +54,10 @@ function band(curves) {
   });
 }
 
-// Finished runs; of several of one seed the longest.
-function counted(runs) {
-  const done = runs.filter(({state: name}) => name === "finished").sort((one, other) => one.kimg - other.kimg);
+// Finished runs with a number; of several of one seed that with the latest, as in the tables.
+function counted(runs, metric) {
+  const end = (run) => last(curve(run, metric, "kimg").x);
+  const done = runs.filter(({state: name}) => name === "finished").sort((one, other) => end(one) - end(other));
   return [...new Map(done.map((run) => [run.seed ?? run.name, run])).values()];
 }
 
@@ -64,7 +65,7 @@ function curveTraces(facet, metric, log) {
   const shaded = [], lines = [], positive = (value) => (log && value <= 0 ? null : value);
   for (const label of [...state.on].sort((one, other) => other - one)) {
     const runs = facet.runs.filter((run) => labelOf(run.group) === label && curve(run, metric));
-    const finished = counted(runs);
+    const finished = counted(runs, metric);
     const shown = finished.length > 0 ? finished : runs;
     if (shown.length === 0) continue;
     const points = band(shown.map((run) => curve(run, metric)));
