@@ -68,10 +68,12 @@ def lines(browser, panel="#curves .panel"):
     return browser.run(
         f"""(() => {{
           const {{data, _fullLayout}} = document.querySelector({panel!r}).querySelector(".js-plotly-plot");
-          const {{xaxis, yaxis}} = _fullLayout, take = (found) => found.map(({{x, y}}) => ({{x, y}}));
+          const {{xaxis, yaxis}} = _fullLayout;
+          const take = (found) => found.map(({{x, y, line}}) => ({{x, y, dash: line?.dash}}));
           return {{
             means: take(data.filter(({{line, fill}}) => !fill && line && line.width === 2)),
             singles: take(data.filter(({{line}}) => line && line.width === 1)),
+            rings: take(data.filter(({{marker}}) => marker?.symbol === "circle-open")),
             bands: take(data.filter(({{fill}}) => fill)),
             axes: [xaxis.type, yaxis.type, xaxis.title.text],
           }};

@@ -1,5 +1,7 @@
 """Single runs and sweeps on the page of a comparison, in a real browser."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from lit_gans.comparison.runs import Group
 from lit_gans.comparison.statistics import counted
 from tests.browser import CHROMIUM
 from tests.comparisons import group, run
-from tests.pages import lines, opened
+from tests.pages import click, lines, opened
 
 pytestmark = [
     pytest.mark.slow,
@@ -47,3 +49,19 @@ def test_of_one_seed_the_same_run_counts_in_plots_and_tables(browser, tmp_path):
     assert browser.run("data.tables[0].rows[0].last[0]") == pytest.approx(3)
     (loss,) = lines(browser, "#training .panel")["means"]
     assert loss["x"][-1] == 20  # each metric by its own numbers
+
+
+def test_rings_are_unfinished_and_dashes_are_variants(browser, tmp_path):
+    """Also of single runs, in both kinds of line."""
+    done = [group(f"v{place}", [3 + place, 3.5 + place]) for place in range(8)]  # one more than colours
+    failed = run("failed", 7, 3, rows=5, state="failed")
+    running = Group("new", "squares", (run("new", 0, 9, rows=10, state="running"),))
+    opened(browser, tmp_path, [replace(done[0], runs=(*done[0].runs, failed)), *done[1:], running])
+    assert {line["dash"] for line in lines(browser)["means"]} == {"solid", "dash"}
+    assert [line["dash"] for line in lines(browser)["means"]].count("dash") == 2  # the eighth and ninth
+    assert [ring["x"] for ring in lines(browser)["rings"]] == [[10]]
+    click(browser, "button[value=single]")
+    shown = lines(browser)
+    assert sorted(ring["y"][0] for ring in shown["rings"]) == pytest.approx([3, 9, 9])
+    assert [line["dash"] for line in shown["singles"]].count("dash") == 3
+    assert len(shown["singles"]) == 2 * 8 + 2

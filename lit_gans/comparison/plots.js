@@ -71,17 +71,19 @@ function curveTraces(facet, metric, log) {
     const points = band(shown.map((run) => curve(run, metric)));
     if (shown.length > 1 && state.band) shaded.push(bandTrace(points, label, log));
     const [dash] = DASHES[round(label)];
-    const what = shown.length > 1 ? `mean of ${shown.length}` : plain(shown[0].name);
-    lines.push(lineTrace(points.map(({at}) => at), points.map(({mean}) => positive(mean)), label, what, {
+    const what = shown.length > 1 ? `mean of ${shown.length}` : `${plain(shown[0].name)}, ${shown[0].state}`;
+    const x = points.map(({at}) => at), means = points.map(({mean}) => positive(mean));
+    lines.push(lineTrace(x, means, label, what, {
       mode: points.length <= 25 ? "lines+markers" : "lines", marker: {symbol: SYMBOLS[round(label)], size: 5},
-      line: {color: colour(label), width: 2, dash: finished.length > 0 ? dash : "dash"},
+      line: {color: colour(label), width: 2, dash},
     }));
+    if (finished.length === 0) lines.push(openEnd(x, means, label, what));
     for (const run of state.single || points.length === 0 ? runs : []) {
-      const {x, y} = curve(run, metric), dotted = run.state === "finished" ? "solid" : "dot";
-      const what = `${plain(run.name)}, ${run.state}`;
-      lines.unshift(lineTrace(x, y.map(positive), label, what, {
-        mode: x.length > 1 ? "lines" : "markers", opacity: 0.55, line: {color: colour(label), width: 1, dash: dotted},
+      const {x, y} = curve(run, metric), values = y.map(positive), what = `${plain(run.name)}, ${run.state}`;
+      lines.unshift(lineTrace(x, values, label, what, {
+        mode: x.length > 1 ? "lines" : "markers", opacity: 0.55, line: {color: colour(label), width: 1, dash},
       }));
+      if (run.state !== "finished") lines.unshift(openEnd(x, values, label, what));
     }
   }
   return [...shaded, ...lines];
@@ -90,6 +92,12 @@ function curveTraces(facet, metric, log) {
 function lineTrace(x, y, label, what, style) {
   const hovertemplate = `<b>${plain(data.labels[label])}</b><br>${what}<br>%{x:.5~g}: %{y:.5~g}<extra></extra>`;
   return {type: "scatter", x, y, hovertemplate, marker: {color: colour(label)}, ...style};
+}
+
+// A ring where something unfinished ends for now; dashes tell variants of one colour apart.
+function openEnd(x, y, label, what) {
+  const marker = {symbol: "circle-open", size: 9, color: colour(label), line: {width: 2}};
+  return lineTrace(x.slice(-1), y.slice(-1), label, what, {mode: "markers", marker});
 }
 
 function bandTrace(points, label, log) {
