@@ -6,14 +6,14 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
 from inspect import signature
 from signal import SIGTERM
 from typing import Any, get_args, get_origin
 
-from lit_gans.errors import line_for_user
+from lit_gans.errors import UserError, line_for_user
 
 VERBS = {
     "fit": "train a variant on a dataset; the same command again continues",
@@ -120,6 +120,18 @@ def run_function(verb: str, function: Callable[..., None], arguments: list[str])
         parser.add_argument(name, **how, help=re.search(rf"\b{name.lstrip('-')}: (.*)", described)[1])
     given = parser.instantiate(parser.parse_args(arguments))
     function(**{name: value for name, value in given.items() if name != "config"})
+
+
+def names_of(options: Sequence[str]) -> list[str]:
+    """Names of options that follow `--`, which come after those of a file.
+
+    Raises:
+        UserError: one would undo those before it.
+    """
+    names = [option.removeprefix("--").partition("=")[0] for option in options]
+    if "config" in names:
+        raise UserError("a --config after all options would undo them: name it among those of the file")
+    return names
 
 
 def parse(arguments: list[str]) -> dict[str, Any] | str:

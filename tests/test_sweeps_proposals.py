@@ -1,17 +1,20 @@
 """What a sweep proposes, and what it refuses, with a small program in place of a training."""
 
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
+from lit_gans.cli import main
 from lit_gans.errors import UserError
 from lit_gans.sweeps.file import read_sweep
 from lit_gans.sweeps.trials import Trials
 from lit_gans.verbs.sweep import run
-from tests.sweeps import states, sweep_file, trials
+from tests.commands import fails
+from tests.sweeps import began, states, sweep_file, trials
 
 
 def proposals(method, total, seed=0, share=1):
@@ -55,6 +58,26 @@ def test_probabilities_are_kept_to():
     drawn = Counter(one.fixed(number)["x"] for number in range(2000))
     assert abs(drawn["u"] - 1400) < 4 * (2000 * 0.7 * 0.3) ** 0.5
     assert drawn["w"] == 0
+
+
+def test_options_of_all_trials_are_part_of_the_command(capsys):
+    main(["sweep", "run", str(sweep_file([1, 2])), "--count=1", "--", "--y=a b", "--z"])
+    assert f"{sys.executable} child.py --x=1 '--y=a b' --z\n" in capsys.readouterr().out
+    refused = {
+        "--x=3": "the command line may not have the option 'x', which each trial is given itself",
+        "--run_dir=a": "the command line may not have the option 'run_dir'",
+        "--config=a.yaml": "a --config after all options would undo them",
+        "--y=c": "runs/s was begun with another command",
+    }
+    for option, line in refused.items():
+        assert line in fails(["sweep", "run", "s.yaml", "--", option], capsys)
+    assert "runs/s was begun with another command" in fails(["sweep", "run", "s.yaml"], capsys)
+    assert began() == ["0"]
+    sweep_file([1], parameters={"model.loss.weight": {"values": [1, 2]}})
+    for verb in ("run", "check"):  # it would forget the weight
+        assert "may not have the option 'model.loss'" in fails(
+            ["sweep", verb, "s.yaml", "--", "--model.loss=a"], capsys
+        )
 
 
 def test_a_search_without_end_is_refused():

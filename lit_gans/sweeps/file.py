@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice, product
 from math import prod
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from lit_gans.cli import names_of
 from lit_gans.errors import UserError
 from lit_gans.sweeps.halving import Halving
 from lit_gans.sweeps.space import MOST, Choice, Parameter, Refused, number, parameter
@@ -82,6 +83,18 @@ class Sweep:
     def point(self, number: int) -> Values:
         """The combination of that number."""
         return next(islice(self.grid, number, None))
+
+    def with_options(self, options: list[str]) -> "Sweep":
+        """The sweep with further options at the end of each command.
+
+        Raises:
+            UserError: one would undo a parameter, or what each trial is given.
+        """
+        for name in names_of(options):
+            if any(f"{own}.".startswith(f"{name}.") for own in (*self.parameters, "run_dir", "study")):
+                raise UserError(f"the command line may not have the option {name!r}, which each trial is given itself")
+        command = (*self.command, *options)
+        return replace(self, command=command, asked=self.asked | {"command": command})
 
     def arguments(self, values: Mapping[str, str]) -> list[str]:
         """The command of a trial, its macros resolved as W&B's agent does; `lit-gans` is the one that is running.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lit_gans.cli import parse
+from lit_gans.cli import names_of, parse
 from lit_gans.errors import UserError, at_least
 from lit_gans.jobs import run_jobs
 from lit_gans.progress import Progress, State, last_line, progress_of, table
@@ -111,10 +111,8 @@ def check(study: Study, runs: list[Planned], options: Sequence[str]) -> Configs:
     Raises:
         UserError: it refuses some, or one is not for the command line.
     """
-    for name in (option.removeprefix("--").partition("=")[0] for option in options):
+    for name in names_of(options):
         check_free(name, "the command line")
-        if name == "config":
-            raise UserError("a --config after all options would undo them: name it among the options of the study")
     configs = {}
     for run in {run[:2]: run for run in runs}.values():
         configs[run[:2]] = config = parse(["fit", *study.arguments(run, options)])

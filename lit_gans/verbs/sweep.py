@@ -6,7 +6,7 @@ from lit_gans.errors import UserError, at_least
 from lit_gans.sweeps.file import read_sweep
 
 
-def run(file: Path, *, workers: int = 1, count: int | None = None, seed: int = 0) -> None:
+def run(file: Path, *, workers: int = 1, count: int | None = None, seed: int = 0, options: list[str] = ()) -> None:
     """Runs the trials of a sweep file here, without W&B's server; the same command again continues.
 
     Any number of such processes share the work, on any machines with the same disk: each task of a Slurm array runs the
@@ -19,6 +19,7 @@ def run(file: Path, *, workers: int = 1, count: int | None = None, seed: int = 0
         workers: Trials at a time; cores and GPUs are divided among them.
         count: Most trials in all, whichever process runs them; by default the file's `run_cap`, or all of a grid.
         seed: Decides what is proposed; that of the trainings is `seed_everything`.
+        options: Of all trials; written after `--`: lit-gans sweep run FILE -- --data.root=data.
     """
     from lit_gans.jobs import run_jobs
 
@@ -28,6 +29,7 @@ def run(file: Path, *, workers: int = 1, count: int | None = None, seed: int = 0
     if sweep:
         from lit_gans.sweeps.check import examine
 
+        sweep = sweep.with_options(options)
         findings = [one for one in examine(sweep)[0] if one.key != "run_cap"]
         if not total and sweep.method != "grid":
             raise UserError(f"{file}: a {sweep.method} search has no end: give it run_cap, or --count")
@@ -51,7 +53,7 @@ def run(file: Path, *, workers: int = 1, count: int | None = None, seed: int = 0
     print(trials.report())
 
 
-def check(file: Path) -> None:
+def check(file: Path, *, options: list[str] = ()) -> None:
     """Tells all that is wrong with a sweep file, a line each, and how much work it asks for.
 
     Every value of every parameter, in every combination of classes, is read by the parser of `lit-gans fit`; nothing is
@@ -59,12 +61,13 @@ def check(file: Path) -> None:
 
     Args:
         file: W&B's YAML.
+        options: Of all trials; written after `--`.
     """
     sweep, findings = read_sweep(file)
     if sweep:
         from lit_gans.sweeps.check import examine
 
-        findings, work = examine(sweep)
+        findings, work = examine(sweep.with_options(options))
         print(work)
     for one in findings:
         print(one)
