@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from base64 import b64decode
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -126,6 +127,16 @@ class Browser:
         """A key, as from a keyboard."""
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, text=text)
+        self.settle()
+
+    def drag(self, begin: Sequence[float], end: Sequence[float], *, shift: bool = False, clicks: int = 1) -> None:
+        """The mouse, pressed at one place in sight and released at another; a click, or several, if they are one."""
+        middle = [(one + other) / 2 for one, other in zip(begin, end, strict=True)]
+        moves = [("mouseMoved", middle), ("mouseMoved", end)] if end != begin else []
+        for count in range(1, clicks + 1):
+            for kind, (x, y) in [("mousePressed", begin), *moves, ("mouseReleased", end)]:
+                held = {"button": "left", "buttons": 1, "clickCount": count, "modifiers": 8 * shift}
+                self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **held)
         self.settle()
 
     def picture(self, path: Path, *, whole: bool = False) -> None:

@@ -9,7 +9,7 @@ from lit_gans.comparison.runs import Group
 from lit_gans.comparison.statistics import counted
 from tests.browser import CHROMIUM
 from tests.comparisons import group, run
-from tests.pages import click, lines, opened
+from tests.pages import click, lines, opened, sweep
 
 pytestmark = [
     pytest.mark.slow,
@@ -65,3 +65,45 @@ def test_rings_are_unfinished_and_dashes_are_variants(browser, tmp_path):
     assert sorted(ring["y"][0] for ring in shown["rings"]) == pytest.approx([3, 9, 9])
     assert [line["dash"] for line in shown["singles"]].count("dash") == 3
     assert len(shown["singles"]) == 2 * 8 + 2
+
+
+def test_brushes_of_parallel_coordinates(browser, tmp_path):
+    """A box on an axis fades the lines outside, a second one those outside of either; moved, it takes others."""
+    opened(browser, tmp_path, sweep(tmp_path))
+    browser.run("document.querySelector('#options').scrollIntoView()")
+    browser.settle()
+    plot = "document.querySelector('#options .js-plotly-plot')"
+
+    def at(axis, height):
+        return browser.run(
+            f"""(() => {{
+              const {{xaxis, yaxis}} = {plot}._fullLayout, {{x, y}} = {plot}.getBoundingClientRect();
+              return [x + xaxis._offset + xaxis.d2p({axis}), y + yaxis._offset + yaxis.d2p({height})];
+            }})()"""
+        )
+
+    def kept(*places, **how):
+        """The lines that are not faded, after a drag."""
+        browser.run(f"window.faded = false; {plot}.once('plotly_restyle', () => {{ faded = true; }}); 0")
+        browser.drag(*(at(*place) for place in places), **how)
+        browser.run(
+            "(async () => { for (let k = 0; k < 300 && !faded; k += 1) await new Promise(requestAnimationFrame); })()"
+        )
+        return browser.run(shown)
+
+    shown = f"{plot}.data.flatMap(({{opacity}}, place) => (opacity > 0.5 ? [place] : []))"
+    axes = [[1, 2 / 3, 1 / 3, 0], [0, 0.5, 0, 1]]  # of a to d: the learning rate, which is logarithmic, and the loss
+    assert np.allclose(np.transpose(browser.run(f"{plot}.data.map(({{y}}) => y.slice(0, 2))")), axes)
+    assert browser.run(shown) == [0, 1, 2, 3]
+    assert kept((-0.1, 1.05), (0.1, 0.2)) == [0, 1, 2]
+    assert kept((0.9, 0.2), (1.1, -0.05), shift=True) == [0, 2]
+    assert kept((1, 0.1), (1, 0.6)) == [1]  # the second box, which is the active one, is moved
+    assert kept((0.4, 0.2), (0.6, 0.8)) == [0, 1, 2, 3]  # no axis is there
+    assert kept((-0.1, 1.05), (0.1, 0.5)) == [0, 1]
+    assert kept((0.5, 0.5), (0.5, 0.5), clicks=2) == [0, 1, 2, 3]
+    assert browser.run(f"{plot}.layout.selections") == []
+    assert kept((-0.1, 1.05), (0.1, 0.5)) == [0, 1]
+    click(browser, "#variants input")
+    assert browser.run(shown) == [1, 2, 3]  # and no box is left
+    assert browser.run(f"{plot}.querySelectorAll('.selectionlayer path').length") == 0
+    assert browser.complaints == []

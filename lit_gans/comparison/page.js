@@ -126,16 +126,18 @@ function draw(all = false) {
   for (const one of panels.values()) {
     if (!one.stale || !(one.seen || all)) continue;
     one.stale = false;
-    const {traces, layout = {}, config = {}} = one.make();
+    const {traces, layout = {}, config = {}, selected} = one.make();
     one.drawn.classList.toggle("empty", traces.length === 0);
     one.drawn.style.height = traces.length > 0 && layout.height ? `${layout.height}px` : "";
     if (traces.length === 0) {
       Plotly.purge(one.drawn);
       one.drawn.replaceChildren("nothing to show: not logged, or switched off");
     } else {
-      if (!one.drawn.classList.contains("js-plotly-plot")) one.drawn.replaceChildren();
+      const fresh = !one.drawn.classList.contains("js-plotly-plot");
+      if (fresh) one.drawn.replaceChildren();
       const displayModeBar = one.large ? "hover" : false;
       Plotly.react(one.drawn, traces, dressed(layout), {...CONFIG, displayModeBar, ...config});
+      if (fresh && selected) one.drawn.on("plotly_selected", () => selected(one.drawn));
     }
   }
 }

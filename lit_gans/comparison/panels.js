@@ -55,6 +55,9 @@ function optionPanels() {
     section("options").append(element("h3", {}, where(one)), plots);
     const heading = `Parallel coordinates: each line is a variant, its colour the order by mean ${title(data.metric)}`;
     const drawn = panel(plots, heading, () => parallel(one, options));
+    plots.append(note("Draw a box over a part of an axis: lines outside fade. With Shift held, another one; a double "
+      + "click takes them away."));
+    drawn.ondblclick = () => Plotly.relayout(drawn, {selections: []}).then(brush);
     drawn.style.minWidth = `${120 * (options.length + 1)}px`;  // narrower windows scroll
     if (one.importance.length > 0) plots.append(importanceTable(one));
   }

@@ -42,12 +42,13 @@ function parallel({rows}, options) {
   axes.push([title(data.metric), (row) => row.last[0]]);
   const dimensions = axes.map(([, value]) => dimension(judged.map(value)));
   const line = (row, order) => {
+    const opacity = state.on.has(labelOf(row.group)) ? 0.9 : 0.12;
     const given = axes.map(([, value]) => value(row)), part = order / Math.max(1, judged.length - 1);
     const color = shade(dark.matches ? 1 - part : part);  // dark on paper, light in the dark: the best
     return {
       type: "scatter", mode: "lines+markers", x: axes.map((_, place) => place), marker: {size: 5},
       y: given.map((value, place) => (value === undefined || value === null ? null : dimensions[place].place(value))),
-      opacity: state.on.has(labelOf(row.group)) ? 0.9 : 0.12, line: {width: 2, color},
+      opacity, meta: opacity, unselected: {marker: {opacity: 1}}, line: {width: 2, color},
       hovertemplate: `<b>${short(labelOf(row.group))}</b><br>${number(row.last[0])}<extra></extra>`,
     };
   };
@@ -65,10 +66,24 @@ function parallel({rows}, options) {
     traces: judged.map(line),
     layout: {
       shapes: rules, annotations: [...marks, ...names], margin: {l: 70, r: 60, t: 16, b: 16},
+      dragmode: !matchMedia("(pointer: coarse)").matches && "select",  // a finger scrolls
+      newselection: {line: {color: ink("--mark"), width: 2}},
       xaxis: {visible: false, range: [-0.15, axes.length - 0.85], fixedrange: true},
       yaxis: {visible: false, range: [-0.06, 1.16], fixedrange: true},
     },
+    config: {modeBarButtons: [["toImage"]]},
+    selected: brush,
   };
+}
+
+// Lines that miss a box where it covers an axis fade.
+function brush(drawn) {
+  const boxes = (drawn.layout.selections ?? []).map(({x0, x1, y0, y1}) => [[x0, x1], [y0, y1]]);
+  const within = (at, ends) => at !== null && Math.min(...ends) <= at && at <= Math.max(...ends);
+  const kept = ({y}) => boxes.every(([xs, ys]) => y.every((at, place) => !within(place, xs) || within(at, ys)));
+  const opacity = drawn.data.map((line) => (kept(line) ? line.meta : 0.04));
+  // What is drawn anew tells of its boxes again.
+  if (drawn.data.some((line, place) => line.opacity !== opacity[place])) Plotly.restyle(drawn, {opacity});
 }
 
 function importanceTable({importance}) {
