@@ -37,7 +37,8 @@ function dimension(values) {
 }
 
 function parallel({rows}, options) {
-  const judged = rows.filter((row) => row.last[0] !== null);
+  const sign = data.mode === "min" ? 1 : -1;
+  const judged = rows.filter((row) => row.last[0] !== null).sort((one, other) => sign * (one.last[0] - other.last[0]));
   const axes = options.map((name) => [name, (row) => data.groups[row.group].options[name]]);
   axes.push([title(data.metric), (row) => row.last[0]]);
   const dimensions = axes.map(([, value]) => dimension(judged.map(value)));
