@@ -12,7 +12,7 @@ from lit_gans.loggers import CSVRows
 from lit_gans.metrics import DataCopying, FIDInterval, ModeCoverage, Neighbours
 from lit_gans.sweeps.names import is_logged, measured
 from lit_gans.verbs.sweep import check
-from tests.commands import SMALL
+from tests.commands import SMALL, fails
 
 HERE = Path(__file__).parent.parent
 SWEEPS = sorted((HERE / "experiments" / "sweeps").iterdir())
@@ -58,7 +58,7 @@ def test_a_sweep_that_is_right(capsys):
     halving = {"method": "random", "run_cap": 9, "early_terminate": {"type": "hyperband", "min_iter": 2}}
     assert found(capsys, {"max_kimg": {"values": [1, 3]}}, **halving)[0] == "9 trials of 2 kimg: at most 18 kimg in all"
     epochs = ["lit-gans", "fit", "--model=GAN", "--data=Digits", "--trainer.max_epochs=3", "${args}"]
-    assert found(capsys, {"model.n_critic": {"value": 1}}, command=epochs) == ["1 trials of 3 epochs each"]
+    assert found(capsys, {"model.n_critic": {"value": 1}}, command=epochs) == ["1 trial of 3 epochs each"]
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,40 @@ def test_a_search_without_end_and_another_program(capsys):
         "error: run_cap: a random search has no end: say how many trials at most",
     ]
     lines = found(capsys, {"model.n_critic": {"value": 1}}, command=["python", "train.py", "${args}"])
-    assert lines[0] == "1 trials"
+    assert lines[0] == "1 trial"
     assert lines[1].startswith("warning: command: is not `lit-gans fit`")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["lit-gans", "fitt"], "error: command: there is no verb 'fitt'; did you mean fit?"),
+        (["${env}", "lit-gans"], "error: command: there is no verb '${args}'"),
+        (["lit_gans", "fit"], "error: command: there is no program 'lit_gans'; did you mean lit-gans?"),
+        (["lit-gans", "evaluate"], "warning: command: is not `lit-gans fit`"),
+    ],
+)
+def test_a_command_that_was_meant_to_be_fit(words, line, capsys):
+    (_, told) = found(capsys, {"model.n_critic": {"value": 1}}, command=[*words, "${args}"])
+    assert told.startswith(line)
+
+
+def test_trainings_without_an_end(capsys):
+    command = ["lit-gans", "fit", "--model=GAN", "--data=Digits", "${args}"]
+    line = "error: command: a training has no length: give it --max_kimg, or --trainer.max_epochs"
+    for parameters in ({"model.n_critic": {"values": [1, 2]}}, {"max_kimg": {"values": [1, "null"]}}):
+        assert line in found(capsys, parameters, command=command)
+    lengths = {"max_kimg": 100, "trainer.max_steps": 100, "trainer.max_epochs": 3, "trainer.max_time": "00:00:01:00"}
+    for length, value in lengths.items():
+        assert len(found(capsys, {length: {"value": value}}, command=command)) == 1
+    assert len(found(capsys, {"model.n_critic": {"value": 1}}, command=[*command, "--trainer.max_steps=100"])) == 1
+
+
+def test_errors_are_counted(capsys):
+    Path("s.yaml").write_text("method: gird\nparameters: {a: {value: 1}}\ncommand: [lit-gans, fit, '${args}']")
+    assert fails(["sweep", "check", "s.yaml"], capsys) == "lit-gans: error: s.yaml has 1 error"
+    Path("s.yaml").write_text("method: gird\ncommand: [lit-gans, fit, '${args}']")
+    assert fails(["sweep", "check", "s.yaml"], capsys) == "lit-gans: error: s.yaml has 2 errors"
 
 
 def test_what_the_command_itself_has_wrong(capsys):

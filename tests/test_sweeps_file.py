@@ -25,7 +25,7 @@ def sweep_file(*, parameters=None, **keys):
         "method": "grid",
         "metric": {"name": "best/fid", "goal": "minimize"},
         "command": ["lit-gans", "fit", "${args}"],
-        "parameters": parameters or {"a": {"values": [1, 2]}},
+        "parameters": {"a": {"values": [1, 2]}} if parameters is None else parameters,
     }
     path = Path("sweep.yaml")
     path.write_text(
@@ -175,6 +175,8 @@ def test_the_command_of_a_trial(monkeypatch):
         ({"run_cap": 0}, "error: run_cap: must be a number of trials"),
         ({"name": "../up"}, "error: name: names the folder of the runs"),
         ({"name": "my sweep"}, "error: name: names the folder of the runs"),
+        ({"parameters": []}, "error: parameters: are missing"),
+        ({"parameters": ["a"]}, "error: parameters: must be a mapping, such as"),
         ({"paramters": 3}, "error: paramters: is no key of a sweep"),
         ({"early_terminate": {"type": "envelope"}}, "error: early_terminate: must have type: hyperband"),
         ({"early_terminate": {"type": "hyperband"}}, "error: early_terminate: give either min_iter, or both"),
@@ -207,8 +209,7 @@ def test_all_that_is_wrong_is_told_at_once():
         ("a: [", "is no YAML"),
         ("", "is no sweep"),
         ("- 1", "is no sweep"),
-        ("parameters: {}", "is no sweep"),
-        ("parameters: [a]", "is no sweep"),
+        ("model: GAN", "is no sweep"),
         ("!!python/object/apply:os.system [touch hacked]", "is no YAML"),
     ],
 )

@@ -5,8 +5,9 @@ import math
 from collections.abc import Iterator
 from itertools import islice, product
 
-from lit_gans.cli import parse
+from lit_gans.cli import VERBS, parse
 from lit_gans.comparison.statistics import better
+from lit_gans.explain import nearest
 from lit_gans.run import Config, batches, run_name
 from lit_gans.sweeps.file import Finding, Sweep, Values, told
 from lit_gans.sweeps.space import NUMBER, Choice, Parameter, Range
@@ -21,13 +22,24 @@ def examine(sweep: Sweep) -> tuple[list[Finding], str]:
     """All that is wrong with a sweep whose file could be read, and a line that tells how much work it is."""
     findings = [*of_search(sweep)]
     if sweep.fit_arguments({}) is None:
-        unknown = Finding("command", "is not `lit-gans fit`, so nobody knows what it makes of its options", error=False)
-        return [*findings, unknown], f"{trials(sweep)} trials"
+        return [*findings, of_another_command(sweep)], trials(sweep)
     configs: list[tuple[Values, Config]] = []
     findings += of_options(sweep, configs)
     findings += of_repetitions(sweep, configs)
+    findings += of_length([config for _, config in configs])
     findings += of_metric(sweep, [config for _, config in configs])
     return findings, work(sweep, [config for _, config in configs])
+
+
+def of_another_command(sweep: Sweep) -> Finding:
+    """Whether a command that is not `lit-gans fit` was meant to be."""
+    program, verb = [*(word for word in sweep.command if word != "${env}"), ""][:2]
+    verbs = {name.split()[0] for name in VERBS}
+    if program == "lit-gans" and verb not in verbs:
+        return Finding("command", f"there is no verb {verb!r}{nearest(verb, verbs)}")
+    if program != "lit-gans" and (meant := nearest(program, ["lit-gans"])):
+        return Finding("command", f"there is no program {program!r}{meant}")
+    return Finding("command", "is not `lit-gans fit`, so nobody knows what it makes of its options", error=False)
 
 
 def of_search(sweep: Sweep) -> Iterator[Finding]:
@@ -123,6 +135,15 @@ def of_repetitions(sweep: Sweep, configs: list[tuple[Values, Config]]) -> Iterat
             yield Finding(key, "names no other run: trials of `wandb agent` would share a run directory", error=False)
 
 
+def of_length(configs: list[Config]) -> Iterator[Finding]:
+    """Whether each training has an end."""
+    for config in configs:
+        trainer = config["trainer"]
+        if images(config) is None and trainer["max_epochs"] is None and trainer["max_time"] is None:
+            yield Finding("command", "a training has no length: give it --max_kimg, or --trainer.max_epochs")
+            return
+
+
 def of_metric(sweep: Sweep, configs: list[Config]) -> Iterator[Finding]:
     """Whether trials log the metric, and often enough for those that are stopped early."""
     from lit_gans.sweeps.names import is_logged, measured  # and torch with them
@@ -157,9 +178,13 @@ def validations(config: Config) -> int | None:
 
 def trials(sweep: Sweep) -> str:
     """How many there will be."""
-    if sweep.method == "grid":
-        return str(min(sweep.size, sweep.run_cap or sweep.size))
-    return str(sweep.run_cap or "any number of")
+    count = most(sweep)
+    return f"{count or 'any number of'} trial{'s' * (count != 1)}"
+
+
+def most(sweep: Sweep) -> int | None:
+    """Their number, if the file says it."""
+    return min(sweep.size, sweep.run_cap or sweep.size) if sweep.method == "grid" else sweep.run_cap
 
 
 def work(sweep: Sweep, configs: list[Config]) -> str:
@@ -168,8 +193,7 @@ def work(sweep: Sweep, configs: list[Config]) -> str:
     if not lengths or len(lengths) < len(configs):
         epochs = {config["trainer"]["max_epochs"] for config in configs}
         each = f" of {epochs.pop()} epochs each" if len(epochs) == 1 and None not in epochs else ""
-        return f"{trials(sweep)} trials{each}"
-    each, count = sum(lengths) / len(lengths), trials(sweep)
-    most = "at most " * bool(sweep.halving)
-    total = f": {most}{int(count) * each:,.0f} kimg in all" if count.isdigit() else ""
-    return f"{count} trials of {each:g} kimg{total}"
+        return f"{trials(sweep)}{each}"
+    each, count = sum(lengths) / len(lengths), most(sweep)
+    total = f": {'at most ' * bool(sweep.halving)}{count * each:,.0f} kimg in all" if count else ""
+    return f"{trials(sweep)} of {each:g} kimg{total}"

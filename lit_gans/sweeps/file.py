@@ -128,7 +128,7 @@ def read_sweep(path: Path) -> tuple[Sweep | None, list[Finding]]:
         tree = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise UserError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(tree, dict) or not isinstance(tree.get("parameters"), dict) or not tree["parameters"]:
+    if not isinstance(tree, dict) or not tree.keys() & KEYS:
         raise UserError(f"{path} is no sweep: W&B's files have `method`, `metric`, `command` and `parameters`")
     findings: list[Finding] = []
 
@@ -141,7 +141,8 @@ def read_sweep(path: Path) -> tuple[Sweep | None, list[Finding]]:
 
     for key in tree.keys() - KEYS:
         findings.append(Finding(str(key), f"is no key of a sweep; those are {', '.join(sorted(KEYS))}"))
-    parameters = {str(name): checked(str(name), parameter, given) for name, given in tree["parameters"].items()}
+    given = checked("parameters", read_parameters, tree.get("parameters")) or {}
+    parameters = {str(name): checked(str(name), parameter, one) for name, one in given.items()}
     method = checked("method", one_of, tree.get("method"), METHODS)
     metric, goal, target = checked("metric", read_metric, tree.get("metric"), method) or ("", "minimize", None)
     halving = checked("early_terminate", Halving.read, tree["early_terminate"]) if tree.get("early_terminate") else None
@@ -176,6 +177,15 @@ def one_of(value: Any, known: tuple[str, ...]) -> str:
     if value not in known:
         raise Refused(f"must be one of {', '.join(known)}, not {value!r}")
     return value
+
+
+def read_parameters(given: Any) -> dict[Any, Any]:
+    """What is tried."""
+    if not given:
+        raise Refused("are missing: what is tried, such as {model.n_critic: {values: [1, 2]}}")
+    if not isinstance(given, dict):
+        raise Refused(f"must be a mapping, such as {{model.n_critic: {{values: [1, 2]}}}}, not {given!r}")
+    return given
 
 
 def plain_name(value: Any) -> str:

@@ -71,5 +71,5 @@ def check(file: Path, *, options: list[str] = ()) -> None:
         print(work)
     for one in findings:
         print(one)
-    if any(one.error for one in findings):
-        raise UserError(f"{file} has {sum(one.error for one in findings)} errors")
+    if count := sum(one.error for one in findings):
+        raise UserError(f"{file} has {count} error{'s' * (count > 1)}")
