@@ -276,6 +276,8 @@ class Trials:
             lines += [f"{trial.value:12.5g}  {trial.number:5}  {told(trial.params)}" for trial in done[:SHOWN]]
             best = {name: str(done[0].params[name]) for name in self.sweep.parameters}
             fit = self.sweep.fit_arguments(best)
-            command = self.sweep.arguments(best) if fit is None else ["lit-gans", "fit", *fit]
+            command = self.sweep.arguments(best) if fit is None else ["lit-gans", "fit", *fit, "--seed_everything=1"]
+            luck = f"The best of {len(done)} trials owes some of its value to chance"
+            lines += [f"{luck}: train it again with other seeds."] * (len(done) > 1)
             lines += [f"the best one again: {shlex.join(command)}"]
         return "\n".join([*lines, f"all side by side: lit-gans compare {self.folder}"])
