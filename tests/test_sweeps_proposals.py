@@ -5,8 +5,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from scipy import stats
 
 from lit_gans.cli import main
 from lit_gans.errors import UserError
@@ -58,6 +60,20 @@ def test_probabilities_are_kept_to():
     drawn = Counter(one.fixed(number)["x"] for number in range(2000))
     assert abs(drawn["u"] - 1400) < 4 * (2000 * 0.7 * 0.3) ** 0.5
     assert drawn["w"] == 0
+
+
+@pytest.mark.parametrize(("low", "high", "q"), [(0.2, 0.6, 0.1), (-32, 64, 32)])
+def test_multiples_are_drawn_as_w_and_b_rounds(low, high, q):
+    """Its documentation: round(X / q) * q with a uniform X, so that the ends come half as often as the others."""
+    parameter = {"distribution": "q_uniform", "min": low, "max": high, "q": q}
+    sweep, _ = read_sweep(sweep_file([1], method="random", parameters={"x": parameter}))
+    one = Trials(Path("runs/s"), sweep)
+    drawn = Counter(float(one.fixed(number)["x"]) for number in range(2000))
+    exact = Counter((np.round(np.linspace(low, high, 2001)[:-1] / q) * q).round(9).tolist())
+    assert stats.chisquare([drawn[value] for value in exact], list(exact.values())).pvalue > 1e-3
+    assert drawn.keys() == exact.keys()
+    job = next(one.jobs())
+    assert f"--x={one.fixed(0)['x']}" in job.command
 
 
 def test_options_of_all_trials_are_part_of_the_command(capsys):

@@ -8,6 +8,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import optuna
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
@@ -37,6 +38,10 @@ class Choice:
 
     grid = edges = texts
 
+    def drawn(self, random: "np.random.Generator") -> str | None:
+        """One at random, if that is not left to Optuna."""
+        return str(random.choice(self.texts, p=self.probabilities)) if self.probabilities else None
+
     def suggest(self, trial: "optuna.Trial", name: str) -> str:
         """Lets Optuna choose; it is told texts, since to it `1` and `True` would be the same."""
         return trial.suggest_categorical(name, self.texts)
@@ -44,12 +49,16 @@ class Choice:
 
 @dataclass(frozen=True)
 class Range:
-    """From `low` to `high`, both included: of whole numbers, or in steps, or uniform, or uniform in the logarithm."""
+    """From `low` to `high`, both included: of whole numbers, or in steps, or uniform, or uniform in the logarithm.
+
+    With `rounded`, a random search rounds real numbers to steps: the ends come half as often as what is between them.
+    """
 
     low: float
     high: float
     step: float | None = None
     log: bool = False
+    rounded: bool = False
 
     @property
     def whole(self) -> bool:
@@ -70,11 +79,22 @@ class Range:
         """
         if self.step is None:
             raise Refused("a grid has no end in a range of real numbers: list values, or take q_uniform")
-        first, step = Decimal(str(self.low)), Decimal(str(self.step))
-        count = int((Decimal(str(self.high)) - first) / step) + 1
-        if count > MOST:
-            raise Refused(f"{count} values are too many for a grid")
-        return [str(type(self.low)(first + k * step)) for k in range(count)]
+        if self.steps >= MOST:
+            raise Refused(f"{self.steps + 1} values are too many for a grid")
+        return [self.after(k) for k in range(self.steps + 1)]
+
+    @property
+    def steps(self) -> int:
+        """From end to end."""
+        return int((Decimal(str(self.high)) - Decimal(str(self.low))) / Decimal(str(self.step)))
+
+    def after(self, steps: int) -> str:
+        """The value so many steps above `low`."""
+        return str(type(self.low)(Decimal(str(self.low)) + steps * Decimal(str(self.step))))
+
+    def drawn(self, random: "np.random.Generator") -> str | None:
+        """One at random, if that is not left to Optuna."""
+        return self.after(round(random.uniform(0, self.steps))) if self.rounded else None
 
     def suggest(self, trial: "optuna.Trial", name: str) -> str:
         """Lets Optuna choose."""
@@ -174,8 +194,11 @@ def log_uniform_values(*, min: Any, max: Any) -> Range:
     return Range(float(low), float(high), log=True)
 
 
-def q_uniform(*, min: Any, max: Any, q: Any) -> Range:
-    """Multiples of `q`; the ends must be some, since W&B rounds to multiples and would leave the range."""
+def q_uniform(*, min: Any, max: Any, q: Any = 1) -> Range:
+    """Multiples of `q`; the ends must be some, since W&B rounds to multiples and would leave the range.
+
+    Method random draws as W&B does, real numbers that are rounded. A grid has both ends, and W&B's leaves out `max`.
+    """
     (low, high), step = ends(min, max), number("q", q)
     if step <= 0:
         raise Refused(f"q must be above 0, not {step}")
@@ -183,7 +206,7 @@ def q_uniform(*, min: Any, max: Any, q: Any) -> Range:
         if Decimal(str(end)) % Decimal(str(step)):
             raise Refused(f"min and max of q_uniform must be multiples of q, and {end} is none of {step}")
     kind = int if all(isinstance(one, int) for one in (low, high, step)) else float
-    return Range(*map(kind, (low, high, step)))
+    return Range(*map(kind, (low, high, step)), rounded=True)
 
 
 def ends(low: Any, high: Any) -> tuple[float, float]:

@@ -21,7 +21,6 @@ from lit_gans.jobs import Job
 from lit_gans.status import Status, is_held, read_status, write_status
 from lit_gans.sweeps.file import Sweep, Values, told
 from lit_gans.sweeps.outcome import logged, why
-from lit_gans.sweeps.space import Choice
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 WORKER_LOCK = ".sweep.lock"
@@ -168,15 +167,14 @@ class Trials:
         return self.made(taken, lock)
 
     def fixed(self, number: int) -> Values:
-        """The parameters of a new trial that Optuna doesn't choose: all of a grid, and those with probabilities."""
+        """The parameters of a new trial that Optuna doesn't choose: all of a grid, and some of a random search."""
         if self.sweep.method == "grid":
             return self.sweep.point(number)
+        if self.sweep.method == "bayes":
+            return {}
         random = np.random.default_rng([self.seed, number])
-        return {
-            name: str(random.choice(one.texts, p=one.probabilities))
-            for name, one in self.sweep.parameters.items()
-            if isinstance(one, Choice) and one.probabilities
-        }
+        drawn = {name: one.drawn(random) for name, one in self.sweep.parameters.items()}
+        return {name: text for name, text in drawn.items() if text is not None}
 
     def made(self, trial: optuna.Trial, lock: FileLock) -> Running:
         """The trial with its parameters."""
