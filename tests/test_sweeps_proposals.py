@@ -54,6 +54,23 @@ def test_bayes_learns():
     assert sum(late) / len(late) < 0.15
 
 
+def test_bayes_leaves_the_places_where_trials_fail():
+    """If it knew nothing of those that failed, all of its later proposals would."""
+    sweep, _ = read_sweep(sweep_file([1], method="bayes", parameters={"a": {"min": 0.0, "max": 1.0}}, run_cap=40))
+    one, failed = Trials(Path("runs/s"), sweep, 40), []
+    for job in one.jobs():
+        value = float(one.running[job.name].values["a"])
+        failed.append(value > 0.5)
+        one.run_dir(int(job.name)).joinpath("metrics.csv").write_text(
+            f"val/fid\n{'nan' if failed[-1] else abs(value - 0.3)}\n"
+        )
+        one.end(job, 0)
+    assert sum(failed[:10]) > 2
+    assert sum(failed[20:]) < 10
+    assert f"{40 - sum(failed)} complete, {sum(failed)} failed\n" in one.report()
+    assert f"trial {failed.index(True)} failed: val/fid is nan\n" in one.report()
+
+
 def test_probabilities_are_kept_to():
     sweep, _ = read_sweep(sweep_file({"values": ["u", "v", "w"], "probabilities": [0.7, 0.3, 0.0]}, method="random"))
     one = Trials(Path("runs/s"), sweep)

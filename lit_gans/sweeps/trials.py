@@ -244,9 +244,9 @@ class Trials:
         return f"trial {running.trial.number} {reason}"
 
     def fail(self, number: int, reason: str) -> str:
-        """Notes that a trial failed, and why."""
+        """Notes that a trial failed, and why; for TPE, which looks at no failed ones, as one that was stopped early."""
         optuna.Trial(self.study, self.known(number)._trial_id).set_user_attr("reason", reason)
-        self.study.tell(number, state=TrialState.FAIL)
+        self.study.tell(number, state=TrialState.PRUNED if self.sweep.method == "bayes" else TrialState.FAIL)
         return f"trial {number} failed: {reason}"
 
     def stop(self) -> None:
@@ -260,13 +260,12 @@ class Trials:
     def report(self) -> str:
         """The best trials, those that failed and why, and what to do with them."""
         trials = self.study.get_trials(deepcopy=False)
-        states = Counter(trial.state.name.lower() for trial in trials).most_common()
+        ended = [trial for trial in trials if trial.state in (TrialState.FAIL, TrialState.PRUNED)]
+        failed = {trial.number: trial.user_attrs["reason"] for trial in ended if "reason" in trial.user_attrs}
+        names = ("failed" if trial.number in failed else trial.state.name.lower() for trial in trials)
+        states = Counter(names).most_common()
         lines = [f"{len(trials)} trials of {self.sweep.name}: {', '.join(f'{count} {name}' for name, count in states)}"]
-        lines += [
-            f"trial {trial.number} failed: {trial.user_attrs.get('reason', 'unknown')}"
-            for trial in trials
-            if trial.state == TrialState.FAIL
-        ]
+        lines += [f"trial {number} failed: {reason}" for number, reason in failed.items()]
         done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
         if done and self.sweep.metric:
             done.sort(key=lambda trial: trial.value, reverse=self.sweep.goal == "maximize")

@@ -12,7 +12,8 @@ def run(file: Path, *, workers: int = 1, count: int | None = None, seed: int = 0
     Any number of such processes share the work, on any machines with the same disk: each task of a Slurm array runs the
     same command. Everything is in `runs/<name>`: the run directory and the log of each trial by its number, and the
     journal of Optuna. Random and grid search propose the same trials in whatever number of processes; bayes is Optuna's
-    TPE, which takes running trials for bad ones. `early_terminate` is successive halving: see `Halving`.
+    TPE, which takes running and failed trials for bad ones, as W&B's search does with failed ones: it leaves the places
+    where trainings diverge. `early_terminate` is successive halving: see `Halving`.
 
     Args:
         file: W&B's YAML, as it is given to `wandb sweep`; its command is `lit-gans fit` with `${args}`.
