@@ -62,7 +62,7 @@ def noisy(images: Tensor, strength: float, random: torch.Generator) -> Tensor:
 def scores(images: Tensor, network: FeatureNetwork, reference: Reference) -> dict[str, float]:
     """All scores of images, by their plain names."""
     protocol = Protocol(n_fake=len(images))
-    wanted = [partial(KID, subset_size=min(1000, len(images))), Neighbours, MiFID, DataCopying, ModeCoverage]
+    wanted = [partial(KID, subset_size=min(1000, len(images) // 4)), Neighbours, MiFID, DataCopying, ModeCoverage]
     measurement = Measurement(network, protocol, reference, wanted)
     for start in range(0, len(images), 500):
         measurement.update(embedded(network, images[start : start + 500], None, start))

@@ -244,7 +244,7 @@ def test_two_processes_give_the_numbers_of_one(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.spawn(validate_as_rank, (port, str(tmp_path)), nprocs=2)
+    torch.multiprocessing.start_processes(validate_as_rank, (port, str(tmp_path)), nprocs=2, start_method="fork")
     for index, case in enumerate(CASES):
         one = validated(**case)
         for rank in range(2):
