@@ -51,6 +51,14 @@ def test_of_one_seed_the_same_run_counts_in_plots_and_tables(browser, tmp_path):
     assert loss["x"][-1] == 20  # each metric by its own numbers
 
 
+def test_the_band_of_two_seeds_is_their_range(browser, tmp_path):
+    """Their interval would be nine times as wide, and the plot be made for it."""
+    for fids, (low, high) in (([3, 5], (3, 5)), ([3, 5, 4], (4 - 2.484, 4 + 2.484))):
+        opened(browser, tmp_path, [group("plain", fids)])
+        (band,) = lines(browser)["bands"]
+        assert band["y"][19:21] == pytest.approx([high, low], abs=2e-3)  # there and back: the end is in the middle
+
+
 def test_rings_are_unfinished_and_dashes_are_variants(browser, tmp_path):
     """Also of single runs, in both kinds of line."""
     done = [group(f"v{place}", [3 + place, 3.5 + place]) for place in range(8)]  # one more than colours

@@ -50,7 +50,7 @@ function band(curves) {
     const range = [Math.min(...values), Math.max(...values)];
     const deviation = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (n - 1));
     const half = (data.t[n] * deviation) / Math.sqrt(n);
-    return {at, mean, range, interval: [mean - half, mean + half]};
+    return {at, mean, range, interval: n > 2 ? [mean - half, mean + half] : range};  // two have one of no use
   });
 }
 

@@ -142,7 +142,7 @@ function bestTables() {
       element("h3", {}, `${title(data.metric)} on ${where(one)} (${lower})`),
       table([...numbers("rank"), "variant", ...numbers("last"), measure ? axisCell(measure) : "", ...numbers(
         "best", "p against best", "seeds", "time per run", "images/s", "memory, GiB")], rows, {className: "best"}),
-      note(one.protocol ? `${data.metric}: ${data.protocols[one.protocol] ?? "protocol not told"}.`
+      note(one.protocol ? `${data.metric}: ${data.protocols[one.protocol] || "protocol not told"}.`
         : `${data.metric}: the runs don't tell how it was made.`),
     );
   }
