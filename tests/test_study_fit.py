@@ -1,6 +1,5 @@
 """Studies with the real `fit`, here and on a Slurm cluster."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from lit_gans.cli import main
 from lit_gans.progress import progress_of, unlike
 from lit_gans.run import read_config
 from lit_gans.study import part_of, read_study
+from tests.cluster import in_queue, need_cluster
 from tests.commands import QUIET, fails
 
 HERE = Path(__file__).parent.parent
@@ -139,8 +139,7 @@ variants: {game: {checkpoint.every_n_train_steps: 50, trainer.accelerator: cpu}}
 @pytest.mark.slow
 def test_a_study_on_a_cluster(capsys):
     """An array of two trainings, of which the first is requeued in its midst and goes on."""
-    if not shutil.which("sbatch") or subprocess.run(["sinfo"], capture_output=True).returncode:
-        pytest.skip("no Slurm cluster here")
+    need_cluster()
     FILE.write_text(SLURM)
     main(["study", "run", str(FILE), "--slurm=--ntasks-per-node=1 --cpus-per-task=1", "--", "--trainer.devices=1"])
     said = capsys.readouterr().out
@@ -162,10 +161,6 @@ def test_a_study_on_a_cluster(capsys):
     FILE.write_text(SLURM.replace("seeds: 2", "seeds: 3"))
     assert "Slurm refuses: sbatch: error: " in fails(["study", "run", str(FILE), "--slurm=--partition=none"], capsys)
     assert "--slurm=--comment='a: No closing" in fails(["study", "run", str(FILE), "--slurm=--comment='a"], capsys)
-
-
-def in_queue(job):
-    return subprocess.run(["squeue", "-h", "-j", job], capture_output=True, text=True).stdout.strip()
 
 
 def log(job, task):

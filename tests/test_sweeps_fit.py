@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from lit_gans.status import read_status
 from lit_gans.sweeps.file import read_sweep
 from lit_gans.sweeps.trials import Trials
 from lit_gans.verbs.sweep import run
+from tests.cluster import in_queue, need_cluster
 
 COMMAND = [
     *("lit-gans", "fit", "--model=GAN", "--data=Digits", "--data.batch_size=64", "--metrics.n_real=100"),
@@ -120,3 +122,26 @@ def test_a_bad_training_is_stopped_early():
     assert status.length == {"max_kimg": 100}
     assert len(rows(1)) < len(rows(0))
     assert Path("runs/s/1/checkpoints/last.ckpt").exists()
+
+
+@pytest.mark.slow
+def test_the_tasks_of_an_array_share_a_sweep():
+    """Each trial is trained once, and all tasks end when there are no more."""
+    need_cluster()
+    sweep_file({"model.loss": {"values": ["Hinge", "Wasserstein"]}, "model.n_critic": {"values": [1, 2]}})
+    command = f"{sys.executable} -m lit_gans sweep run s.yaml -- --max_kimg=2 --trainer.val_check_interval=5"
+    asked = ["sbatch", "--parsable", "--array=1-3", "--cpus-per-task=1", "--output=%a.log", "--wrap", command]
+    job = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        while in_queue(job):
+            pass
+    finally:
+        subprocess.run(["scancel", job])
+    logs = [Path(f"{task}.log").read_text() for task in (1, 2, 3)]
+    shares = [re.findall(r"^trial (\d): best/fid", log, re.MULTILINE) for log in logs]
+    assert sorted(sum(shares, [])) == ["0", "1", "2", "3"], logs
+    assert sum(map(bool, shares)) > 1
+    assert all(log.endswith("all side by side: lit-gans compare runs/s\n") for log in logs)
+    assert {(path.name, read_status(path).state) for path in Path("runs/s").glob("?")} == {
+        (number, "finished") for number in "0123"
+    }
