@@ -138,10 +138,12 @@ def test_a_search_without_end_and_another_program(capsys):
         (["lit-gans", "fitt"], "error: command: there is no verb 'fitt'; did you mean fit?"),
         (["${env}", "lit-gans"], "error: command: there is no verb '${args}'"),
         (["lit_gans", "fit"], "error: command: there is no program 'lit_gans'; did you mean lit-gans?"),
+        (["./lit-ganz", "fit"], "warning: command: is not `lit-gans fit`"),
         (["lit-gans", "evaluate"], "warning: command: is not `lit-gans fit`"),
     ],
 )
 def test_a_command_that_was_meant_to_be_fit(words, line, capsys):
+    Path("lit-ganz").touch(mode=0o700)
     (_, told) = found(capsys, {"model.n_critic": {"value": 1}}, command=[*words, "${args}"])
     assert told.startswith(line)
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from itertools import islice, product
 
@@ -37,7 +38,7 @@ def of_another_command(sweep: Sweep) -> Finding:
     verbs = {name.split()[0] for name in VERBS}
     if program == "lit-gans" and verb not in verbs:
         return Finding("command", f"there is no verb {verb!r}{nearest(verb, verbs)}")
-    if program != "lit-gans" and (meant := nearest(program, ["lit-gans"])):
+    if program != "lit-gans" and not shutil.which(program) and (meant := nearest(program, ["lit-gans"])):
         return Finding("command", f"there is no program {program!r}{meant}")
     return Finding("command", "is not `lit-gans fit`, so nobody knows what it makes of its options", error=False)
 
