@@ -128,7 +128,7 @@ def names_of(options: Sequence[str]) -> list[str]:
     Raises:
         UserError: one would undo those before it.
     """
-    names = [option.removeprefix("--").partition("=")[0] for option in options]
+    names = [option.removeprefix("--").partition("=")[0] for option in options if option.startswith("--")]
     if "config" in names:
         raise UserError("a --config after all options would undo them: name it among those of the file")
     return names

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -168,6 +169,9 @@ class WandbRun(WandbLogger):
                 silent = os.environ.get("WANDB_SILENT") or mode != "online"
                 settings = wandb.Settings(silent=silent, init_timeout=os.environ.get("WANDB_INIT_TIMEOUT") or 20)
                 self._experiment = wandb.init(**self._settings, mode=mode, settings=settings)
+                if self._checkpoints and mode != "online":
+                    rank_zero_warn(f"--upload: the run is offline, its checkpoints stay in {self._checkpoints}")
+                    self._checkpoints = None
             except (wandb.Error, ValueError) as error:
                 reason = " ".join(str(error).partition("[type=")[0].split())
                 advice = "log in with `wandb login`, leave --online out, or see WANDB_... in the environment"
@@ -205,18 +209,20 @@ class WandbRun(WandbLogger):
             with suppress(ConnectionError):  # a scheduler may have ended W&B's process first; what it wrote stays
                 if self._checkpoints and status == "success":
                     self.send_checkpoints(self._checkpoints)
+            with suppress(ConnectionError):
                 self._experiment.finish(exit_code=int(status != "success"))
             self._experiment = None
 
     def send_checkpoints(self, folder: Path) -> None:
         """Sends the checkpoints of a folder as one artifact, from where they lie: no copy is made."""
-        if self.experiment.offline:
-            rank_zero_warn(f"--upload: the run is offline, its checkpoints stay in {folder}")
-            return
-        artifact = wandb.Artifact(f"checkpoints-{self.experiment.id}", "model")
-        for path in sorted(folder.glob("*.ckpt")):
-            artifact.add_file(str(path), policy="immutable")
-        self.experiment.log_artifact(artifact)
+        name = re.sub(r"[^A-Za-z0-9_.-]", "-", f"checkpoints-{self.experiment.id}")[:128]  # others are refused
+        try:
+            artifact = wandb.Artifact(name, "model")
+            for path in sorted(folder.glob("*.ckpt")):
+                artifact.add_file(str(path), policy="immutable", skip_cache=True)
+            self.experiment.log_artifact(artifact)
+        except (wandb.Error, ValueError) as error:  # which makes a finished training no failed one
+            rank_zero_warn(f"--upload: W&B refuses ({error}); the checkpoints stay in {folder}")
 
 
 class TensorBoardRun(TensorBoardLogger):

@@ -56,9 +56,9 @@ def progress_of(study: Study, run: Planned, config: Config | None = None) -> Pro
 
 
 def last_line(log: Path) -> str:
-    """What a training said last; nothing if it never began."""
+    """What a training said last, if it said something."""
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return printable(lines[-1]) if lines else ""
+    return printable(lines[-1]) if lines else "nothing"
 
 
 def last_row(path: Path) -> tuple[float, float]:

@@ -162,21 +162,33 @@ def read_config(run_dir: Path) -> Config:
     """
     path = run_dir / "config.yaml"
     try:
-        with open(path) as file:
-            text = file.read(LARGEST + 1)
-        config = yaml.safe_load(text) if len(text) <= LARGEST else None
-        if not is_plain(config):
-            raise TypeError
+        config = read_plain(path)
         identity(config), labels(config)
     except FileNotFoundError as error:
         raise UserError(f"there is no {path}: {run_dir} is not the directory of a run") from error
-    except (OSError, UnicodeError, yaml.YAMLError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (*UNREADABLE, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not of ours: {run_dir} is not the directory of a run") from error
     return config
 
 
 LARGEST = 2**16
 """Characters of a config; ours have some thousand."""
+
+UNREADABLE = (OSError, ValueError, RecursionError, yaml.YAMLError)
+"""What `read_plain` raises."""
+
+
+def read_plain(path: Path) -> Any:
+    """What a YAML file holds, made of plain values; see `is_plain`.
+
+    Raises:
+        Some of `UNREADABLE`: it cannot be read, is too large, or holds something else.
+    """
+    with open(path, encoding="utf-8") as file:
+        text = file.read(LARGEST + 1)
+    if len(text) > LARGEST or not is_plain(tree := yaml.safe_load(text)):
+        raise ValueError(f"{path} is no config")
+    return tree
 
 
 def is_plain(tree: Any, most: int = 10_000, deepest: int = 50) -> bool:

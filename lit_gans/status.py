@@ -53,9 +53,9 @@ def read_status(run_dir: Path) -> Status:
 def is_held(run_dir: Path) -> bool:
     """Whether a process is training in the run directory; any number may ask at a time."""
     try:
-        from fcntl import LOCK_NB, LOCK_SH, flock
-
         with open(run_dir / LOCK) as lock:
+            from fcntl import LOCK_NB, LOCK_SH, flock
+
             flock(lock, LOCK_SH | LOCK_NB)  # shared by all who ask, but not with a training
     except FileNotFoundError:
         return False

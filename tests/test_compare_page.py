@@ -130,7 +130,7 @@ def test_a_table_tells_what_the_summary_does(tmp_path):
 
 @pytest.mark.parametrize(("end", "mode", "bad"), [
     (11.9, "min", False), (12.1, "min", True), (np.nan, "min", True), (1.7, "max", False), (1.6, "max", True),
-    (-1, "max", False),
+    (0, "max", True),
 ])  # fmt: skip
 def test_a_bad_end_is_far_from_the_best_or_not_finite(end, mode, bad):
     """Of its own, or that of another seed, however that ended; never of a run that goes on."""
@@ -141,6 +141,13 @@ def test_a_bad_end_is_far_from_the_best_or_not_finite(end, mode, bad):
     assert bool(bad_end(own, Group("plain", "squares", (own, other, alien)), "val/fid", mode)) is bad
     running = replace(own, status=Status("running"))
     assert bad_end(running, Group("plain", "squares", (running, other)), "val/fid", mode) == ""
+
+
+def test_a_metric_that_scatters_about_zero_has_no_factor():
+    lucky = group("plain", [0.0015, 0.0001, 0.002])
+    for one in lucky.runs:
+        one.columns["val/kid"] = one.columns.pop("val/fid")
+        assert bad_end(one, lucky, "val/kid", "min") == ""
 
 
 def test_curves_come_back_to_five_digits():

@@ -89,12 +89,15 @@ def test_seeds_of_other_projects():
         logger.log_hyperparams(known)
         logger.log_metrics({"val/fid": 9.0, "kimg": 1})
         logger.save()
-    torn = Path("logs/torn")
-    torn.mkdir()
-    (torn / "metrics.csv").write_text("kimg,val/fid\n1,2\n")
-    (torn / "hparams.yaml").write_text("!!python/object/apply:os.system ['touch made']\n")
+    strange = {"torn": "!!python/object/apply:os.system ['touch made']", "dated": "start: 2024-01-01"}
+    for name, text in (strange | {"knot": "a: &x [*x]", "birdseed2": "a: b: c"}).items():
+        folder = Path("logs") / name
+        folder.mkdir()
+        (folder / "metrics.csv").write_text("kimg,val/fid\n1,2\n")
+        (folder / "hparams.yaml").write_text(text + "\n")
     runs, problems = read("logs")
-    assert problems == ["logs/torn/hparams.yaml cannot be read: its hyperparameters are unknown"]
+    told = "/hparams.yaml cannot be read, or has more than plain values: its hyperparameters are unknown"
+    assert problems == [f"logs/{name}{told}" for name in ("birdseed2", "dated", "knot", "torn")]
     assert not Path("made").exists()
     found = {run.path.as_posix(): (run.variant, run.seed) for run in runs.values()}
     assert found == {
@@ -106,7 +109,7 @@ def test_seeds_of_other_projects():
         "logs/dcgan-seed7": ("dcgan", 7),
         "logs/dcgan_seed8": ("dcgan", 8),
         "logs/dcgan/seed_9": ("dcgan", 9),
-        "logs/torn": ("torn", None),
+        **{f"logs/{name}": (name, None) for name in ("torn", "dated", "knot", "birdseed2")},
     }
     assert {run.status.reason for run in runs.values()} == {"its logs don't tell whether it ended"}
     labels = [(one.label, len(one.runs)) for one in group_runs(list(runs.values()))]

@@ -148,10 +148,18 @@ def test_a_command_that_was_meant_to_be_fit(words, line, capsys):
     assert told.startswith(line)
 
 
+def test_trainings_below_one_batch(capsys):
+    command = ["lit-gans", "fit", "--model=GAN", "--data=Digits", "--max_kimg=0.1", "${args}"]
+    line = "error: command: 0.1 kimg are less than one batch of 128 images: ask for more, or smaller ones"
+    for own in ({}, {"trainer.val_check_interval": {"value": 1}}):
+        assert line in found(capsys, {"data.batch_size": {"values": [64, 128]}, **own}, command=command)
+
+
 def test_trainings_without_an_end(capsys):
     command = ["lit-gans", "fit", "--model=GAN", "--data=Digits", "${args}"]
-    line = "error: command: a training has no length: give it --max_kimg, or --trainer.max_epochs"
-    for parameters in ({"model.n_critic": {"values": [1, 2]}}, {"max_kimg": {"values": [1, "null"]}}):
+    line = "error: command: a training has no length of its own: give it --max_kimg, or --trainer.max_epochs"
+    endless = {"trainer.max_epochs": {"value": -1}}
+    for parameters in ({"model.n_critic": {"values": [1, 2]}}, {"max_kimg": {"values": [1, "null"]}}, endless):
         assert line in found(capsys, parameters, command=command)
     lengths = {"max_kimg": 100, "trainer.max_steps": 100, "trainer.max_epochs": 3, "trainer.max_time": "00:00:01:00"}
     for length, value in lengths.items():

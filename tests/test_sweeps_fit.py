@@ -72,7 +72,7 @@ def test_trainings_of_a_sweep(capsys):
         assert read_status(run_dir).state == "finished"
     best = min(trials(), key=lambda trial: trial.value).params["model.loss"]
     assert "the best one again: lit-gans fit --model=GAN" in printed
-    assert f"--model.loss={best} --seed_everything=1\n" in printed
+    assert f"--model.loss={best}\n" in printed
     found, problems = read_runs([Path("runs/s")])
     assert (len(found), problems) == (2, [])
 

@@ -66,6 +66,8 @@ def test_bayes_leaves_the_places_where_trials_fail():
         )
         one.end(job, 0)
     assert sum(failed[:10]) > 2
+    constraints = [trial.system_attrs["constraints"] for trial in one.study.get_trials()]  # TPE puts those above 0 last
+    assert constraints == [[float(each)] for each in failed]
     assert sum(failed[20:]) < 10
     assert f"{40 - sum(failed)} complete, {sum(failed)} failed\n" in one.report()
     assert f"trial {failed.index(True)} failed: val/fid is nan\n" in one.report()
@@ -100,11 +102,12 @@ def test_options_of_all_trials_are_part_of_the_command(capsys):
         "--x=3": "the command line may not have the option 'x', which each trial is given itself",
         "--run_dir=a": "the command line may not have the option 'run_dir'",
         "--config=a.yaml": "a --config after all options would undo them",
-        "--y=c": "runs/s was begun with another command",
+        "--y=c": "runs/s was begun with another command: go on with that",
     }
     for option, line in refused.items():
         assert line in fails(["sweep", "run", "s.yaml", "--", option], capsys)
     assert "runs/s was begun with another command" in fails(["sweep", "run", "s.yaml"], capsys)
+    assert "begun with another command" in fails(["sweep", "run", "s.yaml", "--", "--y", "x", "config"], capsys)
     assert began() == ["0"]
     sweep_file([1], parameters={"model.loss.weight": {"values": [1, 2]}})
     for verb in ("run", "check"):  # it would forget the weight

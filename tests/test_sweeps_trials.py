@@ -41,7 +41,9 @@ def test_a_grid_and_its_report(capsys):
     printed = capsys.readouterr().out
     table = [line.split() for line in printed.splitlines() if "x=" in line and not line.startswith("the")]
     assert table == [["1", "1", "x=1"], ["2", "2", "x=2"], ["3", "0", "x=3"]]
-    told = "The best of 3 trials owes some of its value to chance: train it again with other seeds.\n"
+    told = (
+        "The best of 3 trials owes some of its value to chance: train it again with other seeds (--seed_everything).\n"
+    )
     assert f"{told}the best one again: {sys.executable} child.py --x=1\n" in printed
     assert "lit-gans compare runs/s" in printed
     run(Path("s.yaml"))

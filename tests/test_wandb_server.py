@@ -57,6 +57,14 @@ def test_checkpoints_are_sent_when_asked(wandb_server):
         main([*SMALL, *CHATTER, "--fresh", "--upload"])
 
 
+def test_checkpoints_that_are_refused_spoil_no_training(wandb_server):
+    wandb_server.refused = {"CreateArtifact"}
+    main([*SMALL, *CHATTER, "--online", "--upload", "--run_dir=my run"])
+    (run,) = wandb_server.runs.values()
+    assert run.exit_code == 0
+    assert json.loads(Path("my run/status.json").read_text())["state"] == "finished"
+
+
 def test_an_online_run(wandb_server):
     main([*SMALL, *CHATTER, "--online", "--label=plain", "--study=first", "--seed_everything=4"])
     (run,) = wandb_server.runs.values()

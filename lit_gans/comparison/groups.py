@@ -80,7 +80,7 @@ def differing(one: dict[str, Any], all_of_them: Sequence[dict[str, Any]]) -> dic
 
 
 def named_by(one: dict[str, Any], all_of_them: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The differing options, without arguments of a class that go without saying: all of its kind have the same."""
+    """The differing options, without arguments that are the same wherever their class is."""
 
     def implied(name: str, kind: str) -> bool:
         pairs = {(str(other.get(kind)), str(other.get(name, "missing"))) for other in all_of_them}

@@ -13,7 +13,7 @@ LEAST = 6
 class Importance(NamedTuple):
     """Of one option.
 
-    `importance` is its share in how much of the variance of ranks a random forest explains; all together make 1.
+    `importance` is its share of the variance of ranks that a random forest explains; all together make 1.
     `correlation` is Spearman's rank correlation with the metric, in [-1, 1], for numbers; None for choices.
     """
 

@@ -171,7 +171,7 @@ def description(run: Run) -> dict[str, Any]:
 def bad_end(run: Run, group: Group, metric: str, mode: str) -> str:
     """How a finished run ended badly: not finite, or `FAR` from the best of all runs like it; empty if it didn't.
 
-    Of a metric that is not positive, only the first is told.
+    Of a metric that scatters about zero, as KID does, or is negative, only the first is told.
     """
     values = run.series(metric)[1]
     if run.status.state != "finished" or not len(values):
@@ -180,9 +180,10 @@ def bad_end(run: Run, group: Group, metric: str, mode: str) -> str:
         return f"no finite {metric} after kimg {end[0]:.6g} of {end[1]:.6g}"
     alike = [one.series(metric)[1] for one in group.runs if protocol_of(one, metric) == protocol_of(run, metric)]
     best = min(map(min, alike)) if mode == "min" else max(map(max, alike))
-    low, high = sorted((best, values[-1]))
-    told = f"{metric} {values[-1]:.4g} at the end, {best:.4g} in the best of this variant"
-    return told if 0 < FAR * low < high else ""
+    far = values[-1] > FAR * best if mode == "min" else FAR * values[-1] < best
+    if not far or best <= 0 or "kid" in metric:
+        return ""
+    return f"{metric} {values[-1]:.4g} at the end, {best:.4g} in the best of this variant"
 
 
 def tables(summaries: Sequence[Summary], places: dict[tuple[str, str], int], metric: str) -> list[dict[str, Any]]:

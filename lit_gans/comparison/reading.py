@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from lit_gans.comparison.columns import Columns, as_given, columns_of, read_csv
 from lit_gans.comparison.runs import ENDED_UNSAID, Run, told_by
 from lit_gans.comparison.wandb_file import read_wandb
 from lit_gans.errors import UserError
-from lit_gans.run import read_config
+from lit_gans.run import UNREADABLE, read_config, read_plain
 from lit_gans.status import Status, read_status
 
 Tell = Callable[[str], None]
@@ -147,7 +146,7 @@ def told_beside(folder: Path, tell: Tell) -> dict[str, Any]:
             return {"name": name, "variant": match[1], "dataset": match[2], "seed": int(match[3])}
     known = hyperparameters(folder / "hparams.yaml", tell)
     variant = above if known and re.fullmatch(r"version_\d+", own) else ""
-    if match := re.fullmatch(r"(.*?)[-_.]?seed[-_=]?(\d+)", own):
+    if match := re.fullmatch(r"(?:(.+)[-_.])?seed[-_=]?(\d+)", own):
         variant, known = match[1] or above, {"seed": int(match[2])} | known
     return {"name": own, **told_by(known, variant)}
 
@@ -155,13 +154,13 @@ def told_beside(folder: Path, tell: Tell) -> dict[str, Any]:
 def hyperparameters(path: Path, tell: Tell) -> dict[str, Any]:
     """Those that Lightning's loggers note beside their numbers; none if there are none."""
     try:
-        known = yaml.safe_load(path.read_text(encoding="utf-8"))
+        known = read_plain(path)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
-        tell(f"{path} cannot be read: its hyperparameters are unknown")
+    except UNREADABLE:
+        tell(f"{path} cannot be read, or has more than plain values: its hyperparameters are unknown")
         return {}
-    return {str(name): value for name, value in known.items()} if isinstance(known, dict) else {}
+    return known if isinstance(known, dict) else {}
 
 
 def status_in(folder: Path) -> Status:

@@ -42,7 +42,7 @@ class Summary:
         best: The best that each run had on its way; the smallest of many noisy values flatters.
         rank: 1 + the number of groups of the same dataset and protocol whose interval of `last` lies wholly on the
             better side. So a group with a wide interval may have a better rank than one with a better mean: it is
-            less sure to be worse. Of a single seed the value itself is taken for its interval.
+            less sure to be worse. A single seed's value is taken for its interval, but makes no other's rank worse.
         p: Welch's t-test of `last` against the best group of several seeds, of the same dataset and protocol, two-sided
             and corrected neither for many comparisons nor for the choice of the best (of eight equal groups of five
             seeds, 43 % of studies have one below 0.05); None for that group itself, or for less than two seeds.
@@ -199,7 +199,8 @@ def doubts(summaries: Sequence[Summary], metric: str) -> list[str]:
     for (dataset, label), protocols in parts.items():
         if len(protocols) > 1:
             told = ", ".join(protocols)
-            lines.append(f"{label} on {dataset}: {metric} was made in {len(protocols)} ways ({told}), in a line each")
+            where = f"{label} on {dataset or 'unknown data'}"
+            lines.append(f"{where}: {metric} was made in {len(protocols)} ways ({told}), in a line each")
     unsaid = [run.name for one in summaries for run in one.group.runs if run.status == ENDED_UNSAID]
     if unsaid:
         more = f" and {len(unsaid) - 1} more" if len(unsaid) > 1 else ""

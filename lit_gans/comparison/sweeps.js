@@ -106,7 +106,7 @@ function importanceTable({importance}) {
   });
   return element("div", {className: "importance"}, element("h3", {}, `What goes with ${title(data.metric)}`),
     table(["option", "importance", "", "rank correlation", ""], rows),
-    note("Importance: share in a random forest fitted to the order of the finished runs, so that no single value weighs "
-      + "more than others. Rank correlation (Spearman): right means the metric grows with the option. Both tell of "
+    note("Importance: share in a random forest fitted to the order of the finished runs, so that no single value "
+      + "outweighs the others. Rank correlation (Spearman): right means the metric grows with the option. Both tell of "
       + "association in these runs, not of cause."));
 }

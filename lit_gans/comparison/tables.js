@@ -108,7 +108,7 @@ function finishedOf({group}, protocol) {
 }
 
 const BADLY = `Ended badly: ${data.metric} not finite at the end, or more than ${data.far} times worse than the best `
-  + "that any run of the variant had. Such runs count all the same.";
+  + "that any run of the variant had. Finished all the same, they count.";
 const STATES = {failed: "bad", stopped: "warn", running: "good", finished: ""};
 
 function where({dataset, protocol}) {
@@ -178,8 +178,8 @@ function runTable() {
     element("th", {scope: "row", title: run.path}, run.name), cell(data.labels[labelOf(run.group)], "text"),
     cell(data.groups[run.group].dataset, "text"), cell(String(run.seed ?? "–")),
     element("td", {className: STATES[run.state]}, run.state,
-      run.badly ? element("small", {className: "warn", title: BADLY}, "ended badly") : null), cell(number(run.kimg)), cell(run.length, "text"),
-    cell(duration(run.hours)), cell(run.reason || run.badly, "text"));
+      run.badly ? element("small", {className: "warn", title: BADLY}, "ended badly") : null),
+    cell(number(run.kimg)), cell(run.length, "text"), cell(duration(run.hours)), cell(run.reason || run.badly, "text"));
   const heads = () => ["run", "variant", "dataset", ...numbers("seed"), "state", ...numbers("kimg"), "asked for",
     ...numbers("time"), "reason"];
   const sorted = order.map((name) => data.runs.filter((run) => run.state === name));
@@ -192,7 +192,8 @@ function runTable() {
   if (open.length > 0) section("runs").append(table(heads(), open.map(row)));
   if (done.length > 0) {
     section("runs").append(element("details", {open: done.length + open.length <= 12},
-      element("summary", {}, `${done.length} finished${badly.length > 0 ? " well" : ""}`), table(heads(), done.map(row))));
+      element("summary", {}, `${done.length} finished${badly.length > 0 ? " well" : ""}`),
+      table(heads(), done.map(row))));
   }
   const told = order.map((name, place) => [sorted[place].length, name]).filter(([count]) => count > 0);
   const link = (text, className) => element("a", {href: "#runs", className}, text);

@@ -8,6 +8,7 @@ from itertools import islice, product
 
 from lit_gans.cli import VERBS, parse
 from lit_gans.comparison.statistics import better
+from lit_gans.errors import UserError
 from lit_gans.explain import nearest
 from lit_gans.run import Config, batches, run_name
 from lit_gans.sweeps.file import Finding, Sweep, Values, told
@@ -27,8 +28,8 @@ def examine(sweep: Sweep) -> tuple[list[Finding], str]:
     configs: list[tuple[Values, Config]] = []
     findings += of_options(sweep, configs)
     findings += of_repetitions(sweep, configs)
-    findings += of_length([config for _, config in configs])
-    findings += of_metric(sweep, [config for _, config in configs])
+    lengths = [*of_length([config for _, config in configs])]
+    findings += lengths or of_metric(sweep, [config for _, config in configs])
     return findings, work(sweep, [config for _, config in configs])
 
 
@@ -137,11 +138,15 @@ def of_repetitions(sweep: Sweep, configs: list[tuple[Values, Config]]) -> Iterat
 
 
 def of_length(configs: list[Config]) -> Iterator[Finding]:
-    """Whether each training has an end."""
+    """Whether each training has an end, and at least one batch."""
     for config in configs:
-        trainer = config["trainer"]
-        if images(config) is None and trainer["max_epochs"] is None and trainer["max_time"] is None:
-            yield Finding("command", "a training has no length: give it --max_kimg, or --trainer.max_epochs")
+        try:
+            if (kimg := images(config)) is not None:
+                batches(kimg, config["data"]["init_args"]["batch_size"])
+            elif config["trainer"]["max_epochs"] in (None, -1) and config["trainer"]["max_time"] is None:
+                raise UserError("a training has no length of its own: give it --max_kimg, or --trainer.max_epochs")
+        except UserError as error:
+            yield Finding("command", str(error))
             return
 
 

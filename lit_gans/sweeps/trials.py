@@ -83,6 +83,7 @@ class Trials:
                     study_name=self.sweep.name,
                     load_if_exists=True,
                     direction=self.sweep.goal,
+                    sampler=self.sampler(self.seed),
                     pruner=self.sweep.halving.pruner() if self.sweep.halving else optuna.pruners.NopPruner(),
                 )
             except (ValueError, KeyError, TypeError) as error:
@@ -94,7 +95,7 @@ class Trials:
                 self.study.set_user_attr("asked", asked)
             elif differing := [key for key in asked if before.get(key) != asked[key]]:
                 was = f"{self.folder} was begun with another {' and '.join(differing)}"
-                raise UserError(f"{was}: give the sweep another `name`, or delete the folder")
+                raise UserError(f"{was}: go on with that, give the sweep another `name`, or delete the folder")
 
     def jobs(self) -> Iterator[Job]:
         """The commands to run, each proposed when it is asked for."""
@@ -179,13 +180,17 @@ class Trials:
     def made(self, trial: optuna.Trial, lock: FileLock) -> Running:
         """The trial with its parameters."""
         seed = int(np.random.SeedSequence([self.seed, trial.number]).generate_state(1)[0])
-        self.study.sampler = (
-            optuna.samplers.TPESampler(seed=seed, constant_liar=True)
-            if self.sweep.method == "bayes"
-            else optuna.samplers.RandomSampler(seed=seed)
-        )
+        self.study.sampler = self.sampler(seed)
         values = {name: one.suggest(trial, name) for name, one in self.sweep.parameters.items()}
         return Running(trial, values, self.run_dir(trial.number), lock)
+
+    def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+        """What proposes; it also hears how trials end. TPE puts failed ones behind all others."""
+        if self.sweep.method != "bayes":
+            return optuna.samplers.RandomSampler(seed=seed)
+        return optuna.samplers.TPESampler(
+            seed=seed, constant_liar=True, constraints_func=lambda trial: (float("reason" in trial.user_attrs),)
+        )
 
     def is_bad(self, job: Job) -> bool:
         """Whether a running trial is to be stopped early, said once; looks only when it has logged something."""
@@ -273,8 +278,9 @@ class Trials:
             lines += [f"{trial.value:12.5g}  {trial.number:5}  {told(trial.params)}" for trial in done[:SHOWN]]
             best = {name: str(done[0].params[name]) for name in self.sweep.parameters}
             fit = self.sweep.fit_arguments(best)
-            command = self.sweep.arguments(best) if fit is None else ["lit-gans", "fit", *fit, "--seed_everything=1"]
-            luck = f"The best of {len(done)} trials owes some of its value to chance"
-            lines += [f"{luck}: train it again with other seeds."] * (len(done) > 1)
+            command = self.sweep.arguments(best) if fit is None else ["lit-gans", "fit", *fit]
+            if done[1:]:
+                luck = f"The best of {len(done)} trials owes some of its value to chance"
+                lines += [f"{luck}: train it again with other seeds (--seed_everything)."]
             lines += [f"the best one again: {shlex.join(command)}"]
         return "\n".join([*lines, f"all side by side: lit-gans compare {self.folder}"])

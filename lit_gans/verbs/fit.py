@@ -140,7 +140,7 @@ class GANCLI(LightningCLI):
         name = "-".join(filter(None, [run_name(self.resolved), trial()]))
         self.run_dir = Path(config.run_dir or Path("runs") / config.study / name)
         config.trainer.default_root_dir = str(self.run_dir)
-        if config.max_kimg is not None:
+        if config.max_kimg is not None and self.subcommand == "fit":
             config.trainer.max_steps = batches(config.max_kimg, config.data.init_args.batch_size)
             config.trainer.max_epochs = -1
         last = self.run_dir / "checkpoints" / "last.ckpt"

@@ -69,7 +69,7 @@ def run(
     if slurm is not None:
         submit(chosen, found, wanted, slurm, workers, list(options))
     else:
-        train(chosen, configs, wanted, workers or 1, list(options))
+        train(chosen, found, configs, wanted, workers or 1, list(options))
 
 
 def status(
@@ -134,18 +134,25 @@ def refuse_changed(study: Study, found: list[tuple[Planned, Progress]]) -> None:
     """
     if changed := [f"{run.name} {far.reason}" for run, far in found if far.state == "changed"]:
         raise UserError(
-            f"{len(changed)} of {len(found)} runs were made otherwise than {study.path} and this command say now "
-            f"({changed[0]}): delete their directories to train them anew, or give the file another name"
+            f"{len(changed)} of {len(found)} runs were made otherwise than {study.path} and this command say now, or "
+            f"by another version ({changed[0]}): delete their directories, or give the file another name"
         )
 
 
-def train(study: Study, configs: Configs, wanted: set[State], workers: int, options: list[str]) -> None:
+def train(
+    study: Study,
+    found: list[tuple[Planned, Progress]],
+    configs: Configs,
+    wanted: set[State],
+    workers: int,
+    options: list[str],
+) -> None:
     """Trains the runs in a wanted state, here.
 
     Raises:
         UserError: some failed, or were made otherwise than the study says.
     """
-    total = sum(far.state in wanted for _, far in look(study, configs))
+    total = sum(far.state in wanted for _, far in found)
     # Others may work at it, too: what became of a run is asked when its turn comes.
     due = (run for run in study.runs() if progress_of(study, run, configs[run[:2]]).state in wanted)
     failed = set()
