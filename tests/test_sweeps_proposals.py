@@ -166,4 +166,6 @@ def test_without_a_metric_a_grid_is_run_all_the_same(capsys):
     Path("s.yaml").write_text(yaml.safe_dump(tree))
     run(Path("s.yaml"))
     assert states() == ["COMPLETE"]
-    assert "the best" not in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "the best" not in printed
+    assert "\n1 trial of s: 1 complete\n" in printed

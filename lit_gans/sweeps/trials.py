@@ -269,7 +269,8 @@ class Trials:
         failed = {trial.number: trial.user_attrs["reason"] for trial in ended if "reason" in trial.user_attrs}
         names = ("failed" if trial.number in failed else trial.state.name.lower() for trial in trials)
         states = Counter(names).most_common()
-        lines = [f"{len(trials)} trials of {self.sweep.name}: {', '.join(f'{count} {name}' for name, count in states)}"]
+        counts = ", ".join(f"{count} {name}" for name, count in states)
+        lines = [f"{len(trials)} trial{'s' * (len(trials) != 1)} of {self.sweep.name}: {counts}"]
         lines += [f"trial {number} failed: {reason}" for number, reason in failed.items()]
         done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
         if done and self.sweep.metric:
