@@ -49,6 +49,18 @@ class Journal(L.Callback):
             self.events.append((trainer.global_step, "epoch", trainer.current_epoch))
 
 
+class SaveEach(L.Callback):
+    """Saves before every batch, as Checkpoint does, and notes what had been told by then."""
+
+    def __init__(self):
+        self.told = {}
+
+    def on_train_batch_start(self, trainer, module, *args):
+        trainer.save_checkpoint(f"{trainer.global_step}.ckpt")
+        (journal,) = (callback for callback in trainer.callbacks if isinstance(callback, Journal))
+        self.told[trainer.global_step] = [*journal.events], [*trainer.logger.rows]
+
+
 class Rows(DummyLogger):
     def __init__(self):
         super().__init__()
@@ -103,10 +115,12 @@ def test_resume_is_exact_wherever_it_is_cut(validation):
     """Weights, averages, optimizers, clock, random state, batches, validations, epochs and log rows."""
     kwargs = VALIDATIONS[validation]
     whole, events, rows = play(model(0), **kwargs)
+    saved = SaveEach()
+    assert same(play(model(0), callbacks=[saved], **kwargs)[0], whole)
     for cut in range(1, STEPS):
-        _, before, rows_before = play(model(0), callbacks=[KillAt(cut)], **kwargs)
+        before, rows_before = saved.told[cut]
         torch.manual_seed(99)
-        resumed, after, rows_after = play(model(1), ckpt_path="cut.ckpt", **kwargs)
+        resumed, after, rows_after = play(model(1), ckpt_path=f"{cut}.ckpt", **kwargs)
         assert before + after == events, cut
         assert same(rows_before + rows_after, rows), cut
         assert same(resumed, whole), cut

@@ -86,7 +86,7 @@ def test_all_tensors_meet_on_one_device(name):
     """On the meta device, as on a GPU, a tensor left on the CPU raises."""
     cls = getattr(lit_gans, name)
     shape = {"image_shape": (1, 8, 8), "num_classes": 3}
-    more = {"penalties": other_penalties(cls(**shape)), "augment": ADA(p=0.5, target=None, cutout=1.0)}
+    more = {"penalties": other_penalties(probe(cls)), "augment": ADA(p=0.5, target=None, cutout=1.0)}
     model = cls(**shape, **more).to("meta")
     batch = Labelled(torch.zeros(4, 1, 8, 8, device="meta"), torch.zeros(4, dtype=torch.long, device="meta"))
     model._watched = True
