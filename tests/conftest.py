@@ -30,6 +30,12 @@ def _own_places(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def _no_curves(monkeypatch):
+    """Drawing them takes longer than a small training."""
+    monkeypatch.setattr("lit_gans.callbacks.monitor.draw_curves", lambda rows, panels, path: path.touch())
+
+
 @pytest.fixture
 def small_study(monkeypatch):
     """It lies here, and is trained by a small program."""

@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from wandb.proto import wandb_internal_pb2
 
 import lit_gans
+from lit_gans.callbacks.monitor import draw_curves
 from lit_gans.cli import main
 from tests.commands import QUIET, SMALL, fails, run_dirs
 
@@ -48,11 +49,21 @@ def test_verbs_that_are_none(given, line, capsys):
     assert line in fails(given.split(), capsys)
 
 
-def test_a_run_from_start_to_samples(capsys):
+def test_a_run_from_start_to_samples(capsys, monkeypatch):
     """Files of a run, the loggers' keys, finished, lengthened, refused, started over, validated, sampled."""
-    main([*SMALL, "--seed_everything=3"])
+    drawn = []
+
+    def draw(rows, *given):
+        drawn.append(len(rows))
+        draw_curves(rows, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lit_gans.callbacks.monitor.draw_curves", draw)
+        main([*SMALL, "--seed_everything=3"])
     said = capsys.readouterr().out
     (run,) = run_dirs()
+    assert drawn == [2, 5]
+    assert Image.open(run / "curves.png").size[0] == 1210
     assert re.fullmatch(r"gan-digits-s3-[0-9a-f]{8}", run.name)
     made = {
         "checkpoints",
@@ -171,7 +182,7 @@ def test_a_server_that_is_not_there_does_not_stop_a_run(capsys, monkeypatch):
 
 def test_fresh_replaces_the_run_on_the_server(monkeypatch):
     asked, init = [], wandb.init
-    monkeypatch.setattr(wandb, "init", lambda **settings: asked.append(settings) or init(**settings))
+    monkeypatch.setattr(wandb, "init", lambda **given: asked.append(given) or init(**given | {"mode": "disabled"}))
     for more in ([], ["--trainer.max_steps=8"], ["--fresh"]):
         main([*SMALL, *more])
     assert len({settings["id"] for settings in asked}) == 1

@@ -12,6 +12,9 @@ from lit_gans.files import replacing
 class Curves(Callback):
     """Draws `curves.png` from `metrics.csv` at each validation and at the end: losses, accuracies, metrics."""
 
+    def __init__(self) -> None:
+        self.drawn: list[dict[str, str]] = []
+
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draws."""
         if not trainer.sanity_checking and trainer.state.fn == TrainerFn.FITTING:
@@ -28,9 +31,10 @@ class Curves(Callback):
         if path.exists():
             with open(path, newline="") as file:
                 rows = list(csv.DictReader(file))
-            if panels := drawable(rows):
+            if rows != self.drawn and (panels := drawable(rows)):  # a training may end with a validation
                 with replacing(run_dir / "curves.png") as temporary:
                     draw_curves(rows, panels, temporary)
+                self.drawn = rows
 
 
 PANELS = {
