@@ -75,6 +75,7 @@ class GANCLI(LightningCLI):
     """Trains and evaluates; see `lit-gans fit --help`."""
 
     def __init__(self, args: list[str]) -> None:
+        self.verb = args[0]
         learn_short_names(lit_gans, lit_gans.metrics, datamodules)
         with ExitStack() as self.held:
             self.run_command(args)
@@ -99,10 +100,9 @@ class GANCLI(LightningCLI):
             args=with_config_of_run(args),
         )
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """The verbs that are Lightning's."""
-        return {verb: known for verb, known in LightningCLI.subcommands().items() if verb != "predict"}
+    def subcommands(self) -> dict[str, set[str]]:
+        """The verb asked for alone: a parser of each of Lightning's takes time to make."""
+        return {self.verb: LightningCLI.subcommands()[self.verb]}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds callbacks with flags of their own, the run directory, and what is taken from the data."""
