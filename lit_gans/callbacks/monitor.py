@@ -13,7 +13,7 @@ class Curves(Callback):
     """Draws `curves.png` from `metrics.csv` at each validation and at the end: losses, accuracies, metrics."""
 
     def __init__(self) -> None:
-        self.drawn: list[dict[str, str]] = []
+        self.drawn = 0  # bytes of the rows that the picture shows
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draws."""
@@ -28,13 +28,13 @@ class Curves(Callback):
     def draw(self, run_dir: Path) -> None:
         """Reads the rows and writes the picture."""
         path = run_dir / "metrics.csv"
-        if path.exists():
+        if path.exists() and (size := path.stat().st_size) != self.drawn:  # a training may end with a validation
             with open(path, newline="") as file:
                 rows = list(csv.DictReader(file))
-            if rows != self.drawn and (panels := drawable(rows)):  # a training may end with a validation
+            if panels := drawable(rows):
                 with replacing(run_dir / "curves.png") as temporary:
                     draw_curves(rows, panels, temporary)
-                self.drawn = rows
+                self.drawn = size
 
 
 PANELS = {
