@@ -129,7 +129,7 @@ def test_a_search_without_end_is_refused():
 
 def test_another_file_of_the_same_name_is_refused():
     run(sweep_file([1, 2]), count=1)
-    with pytest.raises(UserError, match=r"runs/s was begun with another parameters: give the sweep another `name`"):
+    with pytest.raises(UserError, match=r"runs/s was begun with another parameters: go on with that, give the sweep another `name`"):
         run(sweep_file([2, 1]))
     run(sweep_file([1, 2], run_cap=2, description="more"))
     assert states() == ["COMPLETE", "COMPLETE"]
