@@ -66,8 +66,7 @@ def test_bayes_leaves_the_places_where_trials_fail():
         )
         one.end(job, 0)
     assert sum(failed[:10]) > 2
-    constraints = [trial.system_attrs["constraints"] for trial in one.study.get_trials()]  # TPE puts those above 0 last
-    assert constraints == [[float(each)] for each in failed]
+    assert [sum(trial.constraints.values()) > 0 for trial in one.study.get_trials()] == failed  # which TPE puts last
     assert sum(failed[20:]) < 10
     assert f"{40 - sum(failed)} complete, {sum(failed)} failed\n" in one.report()
     assert f"trial {failed.index(True)} failed: val/fid is nan\n" in one.report()
@@ -129,7 +128,9 @@ def test_a_search_without_end_is_refused():
 
 def test_another_file_of_the_same_name_is_refused():
     run(sweep_file([1, 2]), count=1)
-    with pytest.raises(UserError, match=r"runs/s was begun with another parameters: go on with that, give the sweep another `name`"):
+    with pytest.raises(
+        UserError, match=r"runs/s was begun with another parameters: go on with that, give the sweep another `name`"
+    ):
         run(sweep_file([2, 1]))
     run(sweep_file([1, 2], run_cap=2, description="more"))
     assert states() == ["COMPLETE", "COMPLETE"]

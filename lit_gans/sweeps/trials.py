@@ -83,7 +83,6 @@ class Trials:
                     study_name=self.sweep.name,
                     load_if_exists=True,
                     direction=self.sweep.goal,
-                    sampler=self.sampler(self.seed),
                     pruner=self.sweep.halving.pruner() if self.sweep.halving else optuna.pruners.NopPruner(),
                 )
             except (ValueError, KeyError, TypeError) as error:
@@ -180,17 +179,13 @@ class Trials:
     def made(self, trial: optuna.Trial, lock: FileLock) -> Running:
         """The trial with its parameters."""
         seed = int(np.random.SeedSequence([self.seed, trial.number]).generate_state(1)[0])
-        self.study.sampler = self.sampler(seed)
+        self.study.sampler = (
+            optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+            if self.sweep.method == "bayes"
+            else optuna.samplers.RandomSampler(seed=seed)
+        )
         values = {name: one.suggest(trial, name) for name, one in self.sweep.parameters.items()}
         return Running(trial, values, self.run_dir(trial.number), lock)
-
-    def sampler(self, seed: int) -> optuna.samplers.BaseSampler:
-        """What proposes; it also hears how trials end. TPE puts failed ones behind all others."""
-        if self.sweep.method != "bayes":
-            return optuna.samplers.RandomSampler(seed=seed)
-        return optuna.samplers.TPESampler(
-            seed=seed, constant_liar=True, constraints_func=lambda trial: (float("reason" in trial.user_attrs),)
-        )
 
     def is_bad(self, job: Job) -> bool:
         """Whether a running trial is to be stopped early, said once; looks only when it has logged something."""
@@ -249,8 +244,14 @@ class Trials:
         return f"trial {running.trial.number} {reason}"
 
     def fail(self, number: int, reason: str) -> str:
-        """Notes that a trial failed, and why; for TPE, which looks at no failed ones, as one that was stopped early."""
-        optuna.Trial(self.study, self.known(number)._trial_id).set_user_attr("reason", reason)
+        """Notes that a trial failed, and why.
+
+        TPE looks at no failed ones: for it they are stopped early, and break a constraint, so that it puts them last.
+        """
+        trial = optuna.Trial(self.study, self.known(number)._trial_id)
+        trial.set_user_attr("reason", reason)
+        if self.sweep.method == "bayes":
+            trial.set_constraint("trains", 1.0)
         self.study.tell(number, state=TrialState.PRUNED if self.sweep.method == "bayes" else TrialState.FAIL)
         return f"trial {number} failed: {reason}"
 
