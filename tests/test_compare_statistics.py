@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lit_gans.comparison.groups import brief, group_runs, short
+from lit_gans.comparison.groups import brief, essential, group_runs, short
 from lit_gans.comparison.runs import ENDED_UNSAID, Group, Run
 from lit_gans.comparison.statistics import better, doubts, estimate, summarise
 from lit_gans.status import Status
@@ -274,6 +274,12 @@ def test_arguments_that_a_class_implies_are_in_no_label():
         "gan penalties.weight=2 penalties=R1",
         "gan penalties.weight=3 penalties=LeCam",
     }
+
+
+def test_options_that_go_without_saying():
+    wide, narrow = {"net": "A", "net.width": 3, "lr": 1}, {"net": "A", "net.width": 2, "lr": 1}
+    assert essential([wide, {"net": "B", "lr": 2}]) == ["net", "lr"]
+    assert essential([wide, {"net": "B", "lr": 2}, narrow]) == ["net", "net.width", "lr"]
 
 
 def test_labels_are_short_and_unique():

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from lit_gans.comparison.runs import Group, Run
@@ -28,21 +29,26 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
         alike[run.dataset, run.variant, json.dumps(essence(run.config), sort_keys=True)].append(run)
     found = {key: options(essence(members[0].config)) for key, members in alike.items()}
     groups, labels = [], Counter()
-    for key in sorted(alike):
-        dataset, variant, _ = key
+    for (dataset, variant), keys in groupby(sorted(alike), key=lambda key: key[:2]):
+        namesakes = list(keys)
+        apart = telling([found[key] for key in namesakes], [{run.study for run in alike[key]} for key in namesakes])
         on_dataset = [found[other] for other in found if other[0] == dataset]
-        namesakes = [other for other in found if other[:2] == key[:2]]
-        studies = [{run.study for run in alike[other]} for other in namesakes]
-        if len(set().union(*studies)) == len(studies) == sum(map(len, studies)) > 1:
-            apart = [f"study={alike[key][0].study}"]
-        else:
-            apart = brief(named_by(found[key], [found[other] for other in namesakes]))
-        label = " ".join([variant, *apart])
-        labels[dataset, label] += 1
-        if labels[dataset, label] > 1:
-            label = f"{label} #{labels[dataset, label]}"
-        groups.append(Group(label, dataset, tuple(alike[key]), differing(found[key], on_dataset)))
+        for key, words in zip(namesakes, apart, strict=True):
+            label = " ".join([variant, *words])
+            labels[dataset, label] += 1
+            if labels[dataset, label] > 1:
+                label = f"{label} #{labels[dataset, label]}"
+            groups.append(Group(label, dataset, tuple(alike[key]), differing(found[key], on_dataset)))
     return groups
+
+
+def telling(found: Sequence[dict[str, Any]], studies: Sequence[set[str]]) -> list[list[str]]:
+    """What tells namesakes apart, each in a few words: the study, if each is of another one, or else options."""
+    if len(found) > 1 and len(set().union(*studies)) == len(studies) == sum(map(len, studies)):
+        return [[f"study={study}"] for (study,) in studies]
+    different = [differing(one, found) for one in found]
+    shown = essential(different)
+    return [brief({name: value for name, value in one.items() if name in shown}) for one in different]
 
 
 def essence(config: dict[str, Any]) -> dict[str, Any]:
@@ -79,19 +85,15 @@ def differing(one: dict[str, Any], all_of_them: Sequence[dict[str, Any]]) -> dic
     return {name: one[name] for name in names if len(values[name]) > 1}
 
 
-def named_by(one: dict[str, Any], all_of_them: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The differing options, without arguments that are the same wherever their class is."""
+def essential(all_of_them: Sequence[dict[str, Any]]) -> list[str]:
+    """Names of options, without arguments that are the same wherever their class is: these go without saying."""
+    names = dict.fromkeys(name for one in all_of_them for name in one)
 
     def implied(name: str, kind: str) -> bool:
-        pairs = {(str(other.get(kind)), str(other.get(name, "missing"))) for other in all_of_them}
-        return len(pairs) == len({pair[0] for pair in pairs})
+        pairs = {(str(one.get(kind)), str(one.get(name))) for one in all_of_them}
+        return len(pairs) == len({value for value, _ in pairs})
 
-    found = differing(one, all_of_them)
-    return {
-        name: value
-        for name, value in found.items()
-        if not any(name.startswith(f"{kind}.") and implied(name, kind) for kind in found)
-    }
+    return [name for name in names if not any(name.startswith(f"{kind}.") and implied(name, kind) for kind in names)]
 
 
 def brief(found: dict[str, Any]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import scipy.stats
 from tqdm import tqdm
 
-from lit_gans.comparison.groups import short
+from lit_gans.comparison.groups import essential, short
 from lit_gans.comparison.importance import importances, is_number
 from lit_gans.comparison.packing import (
     PICTURE_BYTES,
@@ -196,7 +196,8 @@ def tables(summaries: Sequence[Summary], places: dict[tuple[str, str], int], met
             "dataset": dataset,
             "protocol": protocol,
             "rows": [row(summary, places[summary.group.label, dataset]) for summary in members],
-            "importance": [one._asdict() for one in association(members, metric)],
+            "options": (options := essential([one.group.differing for one in members])),
+            "importance": [one._asdict() for one in association(members, options, metric)],
         }
         for (dataset, protocol), members in parts.items()
     ]
@@ -218,10 +219,10 @@ def row(summary: Summary, place: int) -> dict[str, Any]:
     }
 
 
-def association(members: Sequence[Summary], metric: str) -> list:
+def association(members: Sequence[Summary], options: Sequence[str], metric: str) -> list:
     """What the options have to do with the last value of each finished run."""
     known = [
-        (member.group.differing, run.series(metric)[1][-1])
+        ({name: value for name, value in member.group.differing.items() if name in options}, run.series(metric)[1][-1])
         for member in members
         for run in counted(member.group.runs, metric)
     ]

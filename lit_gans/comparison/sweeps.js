@@ -10,11 +10,10 @@ function shade(part) {
 }
 
 // Options with two values or more among the rows: by importance, at most eight.
-function differing({rows, importance}) {
-  const names = new Set(rows.flatMap((row) => Object.keys(data.groups[row.group].options)));
+function differing({rows, options, importance}) {
   const values = (name) => new Set(rows.map((row) => data.groups[row.group].options[name]));
   const order = (name) => (importance.findIndex(({option}) => option === name) + 1 || Infinity);
-  return [...names].filter((name) => values(name).size > 1).sort((one, other) => order(one) - order(other)).slice(0, 8);
+  return options.filter((name) => values(name).size > 1).sort((one, other) => order(one) - order(other)).slice(0, 8);
 }
 
 // Where values stand on an axis from 0 to 1, and what is written beside it.
