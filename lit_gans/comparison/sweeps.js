@@ -65,7 +65,7 @@ function parallel({rows}, options) {
   return {
     traces: judged.map(line),
     layout: {
-      shapes: rules, annotations: [...marks, ...names], margin: {l: 70, r: 60, t: 16, b: 16},
+      shapes: rules, annotations: [...marks, ...names], margin: {l: 110, r: 60, t: 16, b: 16},
       dragmode: !matchMedia("(pointer: coarse)").matches && "select",  // a finger scrolls
       newselection: {line: {color: ink("--mark"), width: 2}},
       xaxis: {visible: false, range: [-0.15, axes.length - 0.85], fixedrange: true},
