@@ -5,7 +5,7 @@ import torch
 
 from experiments.bench import metrics
 from experiments.bench.__main__ import COMPARISONS
-from experiments.bench.memory import afresh
+from experiments.bench.processes import afresh
 from lit_gans import DCGAN
 
 
@@ -52,7 +52,7 @@ def test_memory_is_that_of_the_process_alone():
     """What its parent had does not hide what it takes."""
     much = torch.ones(2**28)  # 1 GiB
     took = afresh(
-        "import torch; from experiments.bench.memory import resident; before = resident(); "
+        "import torch; from experiments.bench.processes import resident; before = resident(); "
         "torch.ones(2**24); print(round(resident() - before))"
     )
     assert much[-1] == 1

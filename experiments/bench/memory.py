@@ -1,10 +1,7 @@
 """Memory: that of a long run, and the peak of each variant."""
 
 import json
-import subprocess
-import sys
 from inspect import isclass
-from pathlib import Path
 
 import lightning as L
 import torch
@@ -16,20 +13,14 @@ import datamodules
 import lit_gans
 from datamodules.base import Data
 from experiments.bench.fitting import Noise, fit
+from experiments.bench.processes import HERE, afresh, resident
 from experiments.bench.training import shapes
 from lit_gans import GAN
 from lit_gans.base import AdversarialModule
 from lit_gans.variants.translation import Translation
 
-HERE = Path(__file__).resolve().parents[2]
 CLASSES = [getattr(lit_gans, name) for name in lit_gans.__all__]
 VARIANTS = [cls.__name__ for cls in CLASSES if isclass(cls) and issubclass(cls, AdversarialModule)]
-
-
-def resident() -> float:
-    """Most memory that this process has had so far, in MiB; by Linux, since `ru_maxrss` begins at the parent's peak."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status["VmHWM"].split()[0]) / 1024
 
 
 class Growth(L.Callback):
@@ -81,12 +72,6 @@ def measure(name: str, steps: int) -> str:
     fit(model, data, steps, accelerator="cuda" if on_gpu else "cpu")
     peak = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else resident()
     return f"| {name} | {data.batch_size} | {peak:.0f} | {peak - before:.0f} |"
-
-
-def afresh(code: str) -> str:
-    """The last line that the code prints in a process that has done nothing before."""
-    process = subprocess.run([sys.executable, "-c", code], cwd=HERE, check=True, stdout=subprocess.PIPE, text=True)
-    return process.stdout.strip().splitlines()[-1]
 
 
 def peaks(steps: int) -> str:

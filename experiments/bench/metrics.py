@@ -15,7 +15,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from datamodules import ImageData, Labelled
 from experiments.bench.fitting import Noise, quiet
-from experiments.bench.memory import afresh, resident
+from experiments.bench.processes import afresh, resident
 from experiments.bench.training import against
 from lit_gans import DCGAN
 from lit_gans.metrics import FID, ImageQuality, Neighbours, Reference, SmallClassifier

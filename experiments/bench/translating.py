@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from tqdm import tqdm
 
-from experiments.bench.memory import afresh, resident
+from experiments.bench.processes import afresh, resident
 from experiments.bench.training import compared, seconds
 from lit_gans import SRGAN, Pix2Pix
 from lit_gans.networks import PatchDiscriminator, ResNetTranslator, SRResNet, Translator, UNetGenerator
