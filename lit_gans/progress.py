@@ -17,6 +17,10 @@ State = Literal["done", "running", "stopped", "failed", "missing", "changed"]
 """`changed` are runs of other options, or of a larger budget, than the study has now."""
 
 
+ERROR = "lit-gans: error: "
+"""Begins the line that refuses a command."""
+
+
 class Progress(NamedTuple):
     """How far a run came: thousands of images, wall time of its training in hours, and why it is not done."""
 
@@ -37,7 +41,7 @@ def progress_of(study: Study, run: Planned, config: Config | None = None) -> Pro
     """
     if is_empty(run.run_dir):
         said = last_line(study.job(run, []).log)
-        return Progress("missing", reason=said if said.startswith("lit-gans: error: ") else "")
+        return Progress("missing", reason=said if said.startswith(ERROR) else "")
     try:
         made = read_config(run.run_dir)
     except UserError as error:
@@ -58,7 +62,8 @@ def progress_of(study: Study, run: Planned, config: Config | None = None) -> Pro
 def last_line(log: Path) -> str:
     """What a training said last, if it said something."""
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return printable(lines[-1]) if lines else "nothing"
+    said = printable(lines[-1]) if lines else "nothing"
+    return said[max(said.find(ERROR), 0) :]  # a progress bar may stand before it
 
 
 def last_row(path: Path) -> tuple[float, float]:

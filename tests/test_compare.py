@@ -82,6 +82,9 @@ def test_which_side_is_better(capsys):
         compare("runs", "--metric=val/is", *options)
         said = capsys.readouterr().out.splitlines()
         assert said[3].split()[2] == f"loss={first}"
+    write_run("others", [3], metric="score")
+    with pytest.warns(UserWarning, match="whether less or more of score is better is not known: less is assumed"):
+        compare("others", "--metric=score")
 
 
 def test_the_page_gets_what_the_table_has(monkeypatch, real_runs):

@@ -1,14 +1,14 @@
 import math
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from lit_gans.comparison.runs import ENDED_UNSAID, Group, Run
-from lit_gans.comparison.statistics import better, doubts, estimate, summarise
+from lit_gans.comparison.doubts import doubts
+from lit_gans.comparison.runs import Group, Run
+from lit_gans.comparison.statistics import better, estimate, summarise
 from lit_gans.status import Status
 
 
@@ -135,24 +135,6 @@ def test_only_finished_runs_count_and_each_seed_once():
     assert summarise([group("gan", *unknown)])[0].last.n == 2
 
 
-def test_a_last_number_that_is_not_of_the_end_is_told():
-    """A run that ends in NaN is judged by the number before, which is better than what became of it."""
-    nan = np.nan
-    late = run([9, nan, 7, nan], 0, kimg=[2, 3, 4, 5.9])  # the next number would have come at kimg 6
-    burst = [run([9, nan, 7, nan], 1, kimg=[2, 3, 4, 6]), run([9, nan, np.inf], 2, kimg=[2, 3, 4])]
-    assert doubts(summarise([group("gan", late)]), "val/fid") == []
-    assert doubts(summarise([group("gan", *burst)]), "val/fid")[:2] == [
-        "gan-1-finished-4-aa has no finite val/fid after kimg 4 of 6, which is its last",
-        "gan-2-finished-3-aa has no finite val/fid after kimg 2 of 4, which is its last",
-    ]
-
-
-def test_seeds_that_change_nothing_are_told():
-    assert doubts(summarise([seeds("gan", 3, 3, 3), seeds("other", 3, 4, 5), seeds("one", 3)]), "val/fid") == [
-        "gan on digits: val/fid is the same of all 3 seeds, which seem to change nothing"
-    ]
-
-
 def test_costs_are_means_over_finished_runs():
     nan = np.nan
     columns = [
@@ -189,13 +171,6 @@ def test_the_best_so_far_is_of_the_protocol_of_what_it_is_the_best_of():
     runs = [run([3], 0, **{"best/fid": np.ones(1)}), run([4], 1, made="bb", **{"best/fid": np.ones(1)})]
     assert [one.protocol for one in summarise([group("gan", *runs)], "best/fid")] == ["aa", "bb"]
     assert [one.protocols["best/fid"] for one in runs] == [one.protocols["val/fid"] for one in runs]  # for the page
-
-
-def test_logs_that_tell_no_end_are_told():
-    ended = [replace(run([3 + seed], seed), status=ENDED_UNSAID) for seed in range(3)]
-    assert doubts(summarise([group("gan", *ended)]), "val/fid") == [
-        "gan-0-finished-1-aa and 2 more: nothing in their logs tells whether they ended; they count as finished"
-    ]
 
 
 def test_datasets_have_rankings_of_their_own():

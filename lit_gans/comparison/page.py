@@ -14,6 +14,7 @@ from typing import Any, Literal
 import scipy.stats
 from tqdm import tqdm
 
+from lit_gans.comparison.doubts import unmeasured_end
 from lit_gans.comparison.groups import essential, short
 from lit_gans.comparison.importance import importances, is_number
 from lit_gans.comparison.packing import (
@@ -27,7 +28,7 @@ from lit_gans.comparison.packing import (
     thumbnail,
 )
 from lit_gans.comparison.runs import Group, Run
-from lit_gans.comparison.statistics import Estimate, Summary, counted, protocol_of, unmeasured_end
+from lit_gans.comparison.statistics import Estimate, Summary, counted, protocol_of
 from lit_gans.comparison.words import headlines, protocol_words
 from lit_gans.errors import UserError
 from lit_gans.files import replacing

@@ -54,10 +54,11 @@ function band(curves) {
   });
 }
 
-// Finished runs with a number; of several of one seed that with the latest, as in the tables.
+// Finished runs with a number, as long as the longest; of several of one seed that with the latest, as in the tables.
 function counted(runs, metric) {
   const end = (run) => last(curve(run, metric, "kimg").x);
-  const done = runs.filter(({state: name}) => name === "finished").sort((one, other) => end(one) - end(other));
+  const ended = runs.filter(({state: name}) => name === "finished").sort((one, other) => end(one) - end(other));
+  const asked = last(ended)?.length, done = ended.filter(({length}) => !asked || !length || length === asked);
   return [...new Map(done.map((run) => [run.seed ?? run.name, run])).values()];
 }
 

@@ -47,7 +47,11 @@ def read_runs(paths: Iterable[Path]) -> tuple[list[Run], list[str]]:
     outside = {path.resolve(): path for path in segments if own.isdisjoint(path.resolve().parents)}
     runs = [run for run in runs if own.isdisjoint(run.path.resolve().parents)]
     runs += read_wandb(list(outside.values()), problems.append)
-    return [on_the_clock(run, problems.append) for run in told_apart(runs)], problems
+    runs = told_apart(runs)
+    if timeless := [run.name for run in runs if run.columns and "kimg" not in run.columns]:
+        more = f" and {len(timeless) - 1} more tell" if timeless[1:] else " tells"
+        problems.append(f"{timeless[0]}{more} no kimg: steps, in thousands, take the place")
+    return [on_the_clock(run, problems.append) for run in runs], problems
 
 
 def roots(paths: Iterable[Path], segments: list[Path], tell: Tell) -> Iterator[Path]:
@@ -198,12 +202,11 @@ def told_apart(runs: Sequence[Run]) -> list[Run]:
 
 
 def on_the_clock(run: Run, tell: Tell) -> Run:
-    """The run, with steps in thousands for kimg if that was not logged."""
+    """The run, with steps in thousands for kimg if that was not logged, which `read_runs` tells."""
     if not run.columns:
         tell(f"{run.name} has no rows{' yet' * (run.status.state == 'running')}")
         return run
     if "kimg" in run.columns:
         return run
-    tell(f"{run.name} tells no kimg: its steps, in thousands, take the place")
     rows = np.arange(len(next(iter(run.columns.values()))))
     return replace(run, columns=run.columns | {"kimg": run.columns.get("step", rows) / 1000})

@@ -10,11 +10,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import stats
 
-from lit_gans.comparison.runs import ENDED_UNSAID, Group, Run
+from lit_gans.comparison.runs import Group, Run
 
 Mode = Literal["min", "max"]
 
-MORE_IS_BETTER = r"(is|psnr|ssim|ms_ssim|precision|recall|density|coverage|modes|miou|\w*accuracy)(?!_kl)(_|$)"
+MORE_IS_BETTER = r"(is|psnr|ssim|ms_ssim|precision|recall|density|coverage|modes|miou|\w*acc(uracy)?)(?!_kl)(_|$)"
+LESS_IS_BETTER = r"(fid|kid|mifid|ppl|lpips|l1|copies|copying|modes_kl|\w*loss|\w*error)(_|$)"
 """Names of metrics without `val/`, also before those of a network and a protocol."""
 
 
@@ -69,6 +70,11 @@ class Summary:
 def better(metric: str) -> Mode:
     """Whether less or more of a metric is better: less, unless it is known."""
     return "max" if re.match(MORE_IS_BETTER, metric.rpartition("/")[2]) else "min"
+
+
+def is_known(metric: str) -> bool:
+    """Whether the name of a metric tells what is better."""
+    return bool(re.match(f"{MORE_IS_BETTER}|{LESS_IS_BETTER}", metric.rpartition("/")[2]))
 
 
 def summarise(groups: Sequence[Group], metric: str = "val/fid", *, mode: Mode = "min") -> list[Summary]:
@@ -136,10 +142,19 @@ def compared(groups: Sequence[Group], protocol: str, metric: str, mode: Mode) ->
 
 
 def counted(runs: Sequence[Run], metric: str) -> list[Run]:
-    """The finished runs with a number; of several with one seed, which don't vary as seeds do, the longest."""
+    """The longest runs; of several with one seed, which don't vary as seeds do, that with the latest number."""
+    return list({run.name if run.seed is None else run.seed: run for run in longest(runs, metric)}.values())
+
+
+def longest(runs: Sequence[Run], metric: str) -> list[Run]:
+    """The finished runs with a number, of as much training asked for as that with the latest one, which is the last.
+
+    Of those read from files that don't tell it, all.
+    """
     there = [run for run in runs if run.status.state == "finished" and len(run.series(metric)[1])]
-    longest_last = sorted(there, key=lambda run: run.series(metric)[0][-1])
-    return list({run.name if run.seed is None else run.seed: run for run in longest_last}.values())
+    there.sort(key=lambda run: run.series(metric)[0][-1])
+    asked = there[-1].status.length if there else {}
+    return [run for run in there if not asked or run.status.length in ({}, asked)]
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -170,61 +185,3 @@ def mean_of(runs: Sequence[Run], name: str, of_run: Callable[[np.ndarray], float
     """The mean over runs of what is taken from a column of each; NaN if none has it."""
     values = [of_run(values) for run in runs if len(values := run.series(name)[1])]
     return float(np.mean(values)) if values else math.nan
-
-
-def doubts(summaries: Sequence[Summary], metric: str) -> list[str]:
-    """What a reader of the comparison should know of its numbers, a line each."""
-    lines, tables, parts = [], defaultdict(list), defaultdict(list)
-    for one in summaries:
-        tables[one.group.dataset, one.protocol].append(one)
-        parts[one.group.dataset, one.group.label].append(one.protocol or "unknown")
-        label = " on ".join(filter(None, (one.group.label, one.group.dataset)))
-        if not one.last.n:
-            states = ", ".join(f"{count} {state}" for state, count in one.states.items() if state != "finished")
-            lines.append(f"{label}: no finished run with {metric} yet ({states or 'none was logged'})")
-        if one.last.n > 1 and one.last.low == one.last.high:
-            lines.append(f"{label}: {metric} is the same of all {one.last.n} seeds, which seem to change nothing")
-        seeds = Counter(run.seed for run in one.group.runs if run.status.state == "finished" and run.seed is not None)
-        if doubled := [str(seed) for seed, count in seeds.items() if count > 1]:
-            lines.append(f"{label}: several runs of seed {', '.join(doubled)}, of which the longest counts")
-        for run in one.group.runs:
-            if run.status.state == "failed":
-                lines.append(f"{run.name} failed: {run.status.reason}")
-            elif run.status.state == "finished" and run.columns and protocol_of(run, metric) is None:
-                lines.append(f"{run.name} has no {metric}")
-            elif run.status.state == "finished" and (end := unmeasured_end(run, metric)):
-                lines.append(
-                    f"{run.name} has no finite {metric} after kimg {end[0]:.6g} of {end[1]:.6g}, which is its last"
-                )
-    for (dataset, label), protocols in parts.items():
-        if len(protocols) > 1:
-            told = ", ".join(protocols)
-            where = f"{label} on {dataset or 'unknown data'}"
-            lines.append(f"{where}: {metric} was made in {len(protocols)} ways ({told}), in a line each")
-    unsaid = [run.name for one in summaries for run in one.group.runs if run.status == ENDED_UNSAID]
-    if unsaid:
-        more = f" and {len(unsaid) - 1} more" if len(unsaid) > 1 else ""
-        lines.append(f"{unsaid[0]}{more}: nothing in their logs tells whether they ended; they count as finished")
-    for (dataset, _), members in tables.items():
-        where = dataset or "unknown data"
-        if any(one.last.n == 2 for one in members):
-            lines.append(f"{where}: intervals of two seeds are 13 standard errors to each side; a third makes it 4")
-        runs = [run for one in members for run in counted(one.group.runs, metric)]
-        lengths = {run.series("kimg")[1][-1] for run in runs}
-        if len(lengths) > 1:
-            low, high = min(lengths), max(lengths)
-            lines.append(f"{where}: runs of unlike length are compared, {low:.6g} to {high:.6g} kimg")
-        counts = {len(run.series(metric)[1]) for run in runs}
-        if len(counts) > 1:
-            low, high = min(counts), max(counts)
-            lines.append(
-                f"{where}: {metric} was measured {low} to {high} times in a run; the best of more flatters more"
-            )
-    return lines
-
-
-def unmeasured_end(run: Run, metric: str) -> tuple[float, float] | None:
-    """Kimg of a run's last number and of its end, where another number was due between them; None if none was."""
-    (*before, last), end = run.series(metric)[0], run.series("kimg")[1][-1]
-    due = last - (before[-1] if before else 0)
-    return (last, end) if end > last and end - last >= 0.999 * due else None

@@ -116,7 +116,7 @@ function where({dataset, protocol}) {
 }
 
 function significance(row, rows) {
-  if (row.p === null) return row === rows.find(({last}) => last[3] > 1) ? "best" : "–";
+  if (row.p === null) return row === rows.find(({last}) => last[3] > 1) ? (row === rows[0] ? "best" : "reference") : "–";
   return row.p < 0.001 ? "< 0.001" : row.p.toFixed(row.p < 0.1 ? 3 : 2);
 }
 

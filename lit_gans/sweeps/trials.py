@@ -16,6 +16,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from lit_gans.comparison.doubts import HALTED
 from lit_gans.errors import UserError
 from lit_gans.jobs import Job
 from lit_gans.status import Status, is_held, read_status, write_status
@@ -238,7 +239,7 @@ class Trials:
     def pruned(self, running: Running) -> str:
         """Notes that a trial was stopped early, also in its run directory."""
         values = self.known(running.trial.number).intermediate_values
-        reason = f"stopped early by the sweep: {self.sweep.metric} {values[max(values)]:.5g} after {len(values)} values"
+        reason = f"{HALTED}: {self.sweep.metric} {values[max(values)]:.5g} after {len(values)} values"
         self.study.tell(running.trial.number, state=TrialState.PRUNED)
         write_status(running.run_dir, Status("stopped", reason, read_status(running.run_dir).length))
         return f"trial {running.trial.number} {reason}"

@@ -5,10 +5,11 @@ import warnings
 from pathlib import Path
 from typing import Literal
 
+from lit_gans.comparison.doubts import doubts
 from lit_gans.comparison.groups import group_runs
 from lit_gans.comparison.reading import read_runs
 from lit_gans.comparison.runs import Run
-from lit_gans.comparison.statistics import better, doubts, summarise
+from lit_gans.comparison.statistics import better, is_known, summarise
 from lit_gans.comparison.table import as_csv, as_json, as_markdown, as_text
 from lit_gans.comparison.text import printable
 from lit_gans.errors import UserError
@@ -42,6 +43,8 @@ def compare(
         raise UserError(f"--output={output}: a comparison is written as {', '.join((*TABLES, '.html'))}")
     runs, problems = read_runs(paths)
     check(runs, paths, metric, problems)
+    if mode == "auto" and not is_known(metric):
+        problems.append(f"whether less or more of {metric} is better is not known: less is assumed, unless --mode says")
     mode = better(metric) if mode == "auto" else mode
     groups = group_runs(runs)
     summaries = summarise(groups, metric, mode=mode)
