@@ -132,8 +132,8 @@ def test_another_budget_or_other_options_are_told(capsys):
     assert ["one", "digits", "changed 2"] in said
     assert ["one-digits-s0 changed: differs in model.generator_lr (0.5 there, 0.7 now)"] in said
     assert ["two-digits-s0 changed: its length was 3, that of the study is 2"] in said
-    told = "2 of 2 runs were made otherwise than small.yaml and this command say now, or by another version (one-"
-    assert told in fails(RUN0, capsys)
+    line = "2 of 2 runs were made otherwise than small.yaml and this command say now, or by another version (one-"
+    assert line in fails(RUN0, capsys)
     shutil.rmtree("runs/small/one-digits-s0")
     assert "1 of 2 runs were made otherwise" in fails(RUN0, capsys)
     assert not told()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import wandb
@@ -258,13 +259,13 @@ class Requests(BaseHTTPRequestHandler):
             if self.path == "/graphql":
                 self.reply(*self.server.answer(json.loads(content)))
             elif self.path.endswith("/file_stream"):
-                self.server.runs[self.path.split("/")[-2]].take(json.loads(content))
+                self.server.runs[unquote(self.path).split("/")[-2]].take(json.loads(content))
                 self.reply({"limits": {}})
             else:  # telemetry
                 self.reply({}, status=404)
 
     def do_PUT(self) -> None:
-        run, name = self.path.removeprefix("/uploads/").split("/", 1)
+        run, name = unquote(self.path.removeprefix("/uploads/")).split("/", 1)
         content = self.body()
         with self.server.lock:
             self.server.runs[run].uploads[name] = content
