@@ -56,7 +56,7 @@ def test_memory_is_that_of_the_process_alone():
         "torch.ones(2**24); print(round(resident() - before))"
     )
     assert much[-1] == 1
-    assert 60 < int(took) < 70
+    assert 60 < int(took) < 100  # 64, and what torch loads for it
 
 
 @pytest.mark.parametrize("name", ["validation", "fid", "neighbours"])

@@ -140,7 +140,7 @@ def test_a_run_of_wandb_without_our_config():
     told = {"variant": "mine", "dataset": "cats", "seed": 4, "lr": 0.1, "_wandb": {}}
     folder = Path(shutil.move(write_wandb("v", [begin(**told), *shown, end(3)]), "w")).parent
     run, problems = only(folder)
-    assert problems == ["one tells no kimg: its steps, in thousands, take the place"]
+    assert problems == ["one tells no kimg: steps, in thousands, take the place"]
     assert (run.variant, run.dataset, run.seed) == ("mine", "cats", 4)
     assert run.status == Status("failed", "W&B noted exit code 3")
     assert [one.tolist() for one in run.series("loss")] == [[0, 0.003], [3, 1]]
