@@ -64,7 +64,7 @@ def test_runs_that_were_asked_for_less_are_in_no_mean():
 def test_trials_that_were_stopped_early_are_told_in_one_line():
     halted = [replace(run([9], seed), status=Status("stopped", f"{HALTED}: val/fid 9")) for seed in range(2)]
     groups = [group("a", halted[0]), group("b", halted[1]), seeds("c", 3)]
-    assert doubts(summarise(groups), "val/fid") == ["2 runs were stopped early by their sweep, and are in no mean"]
+    assert doubts(summarise(groups), "val/fid") == ["trials that were stopped early by their sweep are in no mean: 2"]
 
 
 def test_names_that_tell_what_is_better():
